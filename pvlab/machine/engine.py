@@ -1,0 +1,201 @@
+"""The CPU engine: the one file that calls Unicorn while a guest runs.
+
+An engine is entered, runs guest code, and stops for one reason (`Why`). At a stop the whole CPU is saved into one
+block of memory, the *context*; what a monitor reads and writes are fields of it (see x86/cpu.py), and the next entry
+restores it. So an exit costs one save and one restore, however many registers it looks at.
+
+Unicorn's binding is passed by on that path: its calls are made directly through ctypes, with arguments made once.
+"""
+from __future__ import annotations
+
+import ctypes
+import enum
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import unicorn
+from unicorn.unicorn_py3.unicorn import uclib
+
+from pvlab.errors import PvlabError
+from pvlab.guests.toolchain import build_shared
+
+BLOCKS = 1 << 16
+_NO_BLOCK = BLOCKS
+NOWHERE = (1 << 64) - 1
+_FLUSH_TLB = unicorn.UC_CTL_TLB_FLUSH | (unicorn.UC_CTL_IO_WRITE << 30)
+_REMOVE_CACHE = unicorn.UC_CTL_TB_REMOVE_CACHE | (2 << 26) | (unicorn.UC_CTL_IO_WRITE << 30)
+
+
+class Why(enum.IntEnum):
+    """Why the engine stopped. The numbers up to WINDOW are those of hooks.c."""
+
+    HALTED = 0         # HLT at CPL 0
+    EXCEPTION = 1      # a fault, a trap or INT n: the vector is in state.vector
+    INVALID = 2        # an invalid opcode, or VMCALL
+    DEADLINE = 3       # the instruction count or the slice of blocks is reached
+    POINT = 4          # before the instruction at state.point
+    RETRANSLATE = 5    # new points were set in the block that was about to run
+    WINDOW = 6         # the guest enables interrupts
+    UNMAPPED = 7       # an access to a physical address (state.fault) that is not memory
+    ENGINE_ERROR = 8   # anything else that Unicorn reports: engine.error
+
+
+_WHY = list(Why)
+
+
+class _Block(ctypes.Structure):
+    _fields_ = [("key", ctypes.c_uint64), ("address", ctypes.c_uint64), ("size", ctypes.c_uint32),
+                ("instructions", ctypes.c_uint32), ("repeat", ctypes.c_uint64)]
+
+
+_DESCRIBE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint32)
+
+
+class _State(ctypes.Structure):
+    """struct state of hooks.c."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in (
+        "instructions", "repeats", "blocks", "stop_instructions", "stop_blocks", "repeat", "point", "pass_", "fault")]
+    _fields_ += [(name, ctypes.c_uint32) for name in ("why", "vector", "current", "continued", "window", "used")]
+    _fields_ += [("newest", ctypes.c_uint64), ("describe", _DESCRIBE), ("table", _Block * BLOCKS)]
+
+
+@functools.cache
+def _hooks() -> ctypes.CDLL:
+    """The native hooks, built once and kept in the toolchain's cache."""
+    library = ctypes.CDLL(str(build_shared(Path(__file__).with_name("hooks.c"))))
+    library.pvlab_init(ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p), ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p),
+                       unicorn.x86_const.UC_X86_REG_EFLAGS)
+    return library
+
+
+class Engine:
+    """One Unicorn CPU over the lab's RAM, with the native hooks installed.
+
+    `describe(address, size)` is asked about each block of guest code when it is first seen. It answers
+    (offsets of its instructions, address of a REP string instruction that ends it or NOWHERE, addresses of
+    instructions that the engine must stop before).
+    """
+
+    def __init__(self, arch: int, mode: int, model: int, counting: bool = True,
+                 describe: Callable[[int, int], tuple[list[int], int, list[int]]] | None = None):
+        self.uc = unicorn.Uc(arch, mode)
+        self.uc.ctl_set_cpu_model(model)
+        self.uc.ctl_exits_enabled(True)      # emu_start's `until` would be probed in the guest's address space
+        self._handle = self.uc._uch
+        self.state = _State(stop_instructions=NOWHERE, stop_blocks=NOWHERE, repeat=NOWHERE, pass_=NOWHERE)
+        self.state.describe = _DESCRIBE(self._on_new_block)
+        self._describe = describe
+        self._offsets: dict[int, list[int]] = {}
+        self._points: set[int] = set()
+        self._raised: BaseException | None = None
+        self.fresh = 0, 0                    # address and size of the block described last
+        self.error = ""
+        self._saved = self.uc.context_save()
+        self._context = self._saved.context
+        self.context_address = self._context.value
+        self.context_size = self._saved.size
+        hooks = _hooks()
+        if counting:
+            self._hook(unicorn.UC_HOOK_BLOCK, hooks.pvlab_on_block)
+        self._hook(unicorn.UC_HOOK_INTR, hooks.pvlab_on_exception)
+        self._hook(unicorn.UC_HOOK_INSN_INVALID, hooks.pvlab_on_invalid)
+        self._hook(unicorn.UC_HOOK_MEM_UNMAPPED, hooks.pvlab_on_unmapped)
+        self._zero, self._none = ctypes.c_uint64(0), ctypes.c_size_t(0)
+
+    def _hook(self, kind: int, function, begin: int = 1, end: int = 0) -> None:
+        status = uclib.uc_hook_add(self._handle, ctypes.byref(ctypes.c_size_t()), kind,
+                                   ctypes.cast(function, ctypes.c_void_p), ctypes.byref(self.state),
+                                   ctypes.c_uint64(begin), ctypes.c_uint64(end))
+        if status:
+            raise PvlabError(f"the engine refused a hook: {unicorn.UcError(status)}")
+
+    def map(self, ram, address: int = 0) -> None:
+        """Let the engine see the lab's buffer at this physical address."""
+        self.uc.mem_map_ptr(address, ram.size, unicorn.UC_PROT_ALL, ram.host_address)
+
+    # ------------------------------------------------------------------------------------------- entering
+
+    def enter(self, address: int) -> Why:
+        """Restore the context, run from `address` until something stops it, save the context."""
+        state, handle = self.state, self._handle
+        state.why, state.current = 0, _NO_BLOCK
+        uclib.uc_context_restore(handle, self._context)
+        status = uclib.uc_emu_start(handle, address, self._zero, self._zero, self._none)
+        uclib.uc_context_save(handle, self._context)
+        if self._raised is not None:
+            raised, self._raised = self._raised, None
+            raise raised
+        if status:
+            if status in (unicorn.UC_ERR_READ_UNMAPPED, unicorn.UC_ERR_WRITE_UNMAPPED, unicorn.UC_ERR_FETCH_UNMAPPED):
+                return Why.UNMAPPED
+            self.error = str(unicorn.UcError(status))
+            return Why.ENGINE_ERROR
+        return _WHY[state.why]
+
+    def save(self) -> None:
+        uclib.uc_context_save(self._handle, self._context)
+
+    def restore(self) -> None:
+        uclib.uc_context_restore(self._handle, self._context)
+
+    # ------------------------------------------------------------------------------------------- counting
+
+    def _on_new_block(self, index: int) -> int:
+        """Called by hooks.c inside a run. An exception must not cross C: it is kept and raised after the stop."""
+        try:
+            block = self.state.table[index]
+            offsets, block.repeat, points = self._describe(block.address, block.size)
+            block.instructions = len(offsets)
+            self._offsets[index] = offsets
+            fresh = [point for point in points if point not in self._points]
+            self.fresh = block.address, block.size
+            for point in fresh:
+                self._points.add(point)
+                self._hook(unicorn.UC_HOOK_CODE, _hooks().pvlab_on_point, point, point)
+            return 0 if fresh else 1
+        except BaseException as error:  # noqa: BLE001 - a KeyboardInterrupt, too, must reach the caller of enter()
+            self._raised = error
+            return 0
+
+    def uncount(self, address: int) -> None:
+        """The block entered last stopped before the instruction at `address`: take back what it counted too much."""
+        state = self.state
+        state.repeat = NOWHERE
+        if state.current == _NO_BLOCK:
+            return
+        block = state.table[state.current]
+        offset = address - block.address
+        if not 0 <= offset < block.size:    # the block ended, and the instruction after it could not be fetched
+            return
+        if state.continued:           # the REP was counted by the block before, and has not retired
+            state.instructions -= 1
+            state.continued = 0
+            return
+        done = sum(1 for start in self._offsets[state.current] if start < offset)
+        state.instructions -= block.instructions - done
+
+    def uncount_repeat(self) -> None:
+        """An interrupt arrives between two repetitions of a REP: it has not retired, and is counted when it goes on."""
+        self.state.instructions -= 1
+        self.state.repeat = NOWHERE
+
+    # -------------------------------------------------------------------------------------------- keeping true
+
+    def flush_tlb(self) -> None:
+        """Page tables changed from outside: forget what the engine has translated by them."""
+        uclib.uc_ctl(self._handle, _FLUSH_TLB)
+
+    def forget_code(self, begin: int, end: int) -> None:
+        """Code in [begin, end), virtual addresses of the current address space, changed from outside."""
+        uclib.uc_ctl(self._handle, _REMOVE_CACHE, ctypes.c_uint64(begin), ctypes.c_uint64(end))
+
+    def register(self, number: int) -> int:
+        value = ctypes.c_uint64()
+        uclib.uc_reg_read(self._handle, number, ctypes.byref(value))
+        return value.value
+
+    def set_register(self, number: int, value: int) -> None:
+        """Write a register of the engine itself, with the effects that has there (CR0, CR3, CR4)."""
+        uclib.uc_reg_write(self._handle, number, ctypes.byref(ctypes.c_uint64(value)))

@@ -1,0 +1,148 @@
+/* The lab's native hooks: what the engine calls at every basic block and at every stop.
+ *
+ * They count guest instructions block by block, which costs a few nanoseconds where a Python callback would cost a
+ * microsecond, and they stop the engine: at an instruction count, at an interrupt window, at an exception, and before
+ * an instruction that the lab must see (IN, OUT, RDTSC). They decide nothing: Python reads `struct state` and does.
+ *
+ * How many instructions a block holds is asked of Python once, when the block is first seen. A block is known by the
+ * return address of this hook, that is, by the translated code that called it: the same guest address in another
+ * address space, or after the guest has overwritten it, is other translated code.
+ */
+typedef unsigned long long u64;
+typedef unsigned int u32;
+
+enum { RUNNING, EXCEPTION, INVALID, DEADLINE, POINT, RETRANSLATE, WINDOW };
+enum { BLOCKS = 1 << 16 };
+static const u64 NOWHERE = ~0ULL;
+
+struct block {
+    u64 key;          /* where its translated code calls us; 0: free */
+    u64 address;      /* its first instruction, guest-virtual */
+    u32 size;         /* in bytes */
+    u32 instructions; /* how many it holds */
+    u64 repeat;       /* the address of the REP string instruction that ends it, or NOWHERE */
+};
+
+struct state {
+    u64 instructions; /* retired, counted in whole blocks */
+    u64 repeats;      /* repetitions of REP string instructions beyond the first, which count as no instruction */
+    u64 blocks;       /* blocks entered */
+    u64 stop_instructions, stop_blocks; /* stop at the first block boundary at or past either */
+    u64 repeat;       /* the REP that ended the block before, or NOWHERE */
+    u64 point;        /* the instruction that POINT stopped before */
+    u64 pass;         /* a point that must not stop once more, or NOWHERE */
+    u64 fault;        /* the physical address that is not in memory */
+    u32 why;          /* one of the enum above */
+    u32 vector;       /* of EXCEPTION */
+    u32 current;      /* index of the block entered last */
+    u32 continued;    /* 1: that block only repeated a REP that was counted before */
+    u32 window;       /* 1: stop as soon as EFLAGS.IF is set */
+    u32 used;         /* blocks in the table */
+    u64 newest;       /* the highest key so far: the engine fills its code buffer upwards */
+    /* Python's answer to "what is this block?": fills in the entry; 0: it has new points, translate it again */
+    int (*describe)(u32 index);
+    struct block table[BLOCKS];
+};
+
+static int (*emu_stop)(void *);
+static int (*reg_read)(void *, int, void *);
+static int eflags_register;
+
+void pvlab_init(void *stop, void *read, int eflags)
+{
+    emu_stop = stop;
+    reg_read = read;
+    eflags_register = eflags;
+}
+
+static void stop(void *uc, struct state *s, u32 why)
+{
+    s->why = why;
+    emu_stop(uc);
+}
+
+static void forget_blocks(struct state *s)
+{
+    for (u32 i = 0; i < BLOCKS; i++)
+        s->table[i].key = 0;
+    s->used = 0;
+    s->newest = 0;
+}
+
+static struct block *look_up(struct state *s, u64 key)
+{
+    u32 i = (u32)((key >> 4) * 0x9E3779B1u) % BLOCKS;
+    while (s->table[i].key != 0 && s->table[i].key != key)
+        i = (i + 1) % BLOCKS;
+    return &s->table[i];
+}
+
+void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
+{
+    if (s->instructions >= s->stop_instructions || s->blocks >= s->stop_blocks) {
+        stop(uc, s, DEADLINE);
+        return;
+    }
+    if (s->window) {
+        u64 eflags = 0;
+        reg_read(uc, eflags_register, &eflags);
+        if (eflags & 0x200) {
+            stop(uc, s, WINDOW);
+            return;
+        }
+    }
+    u64 key = (u64)(__SIZE_TYPE__)__builtin_return_address(0);
+    struct block *b = look_up(s, key);
+    if (b->key == 0 || b->address != address || b->size != size) {
+        /* New code below code that we know: the engine has emptied its buffer and began again. */
+        if (key < s->newest || b->key != 0 || s->used > BLOCKS / 2) {
+            forget_blocks(s);
+            b = look_up(s, key);
+        }
+        b->address = address;
+        b->size = size;
+        if (!s->describe((u32)(b - s->table))) {
+            stop(uc, s, RETRANSLATE);
+            return;
+        }
+        b->key = key;
+        s->newest = key;
+        s->used++;
+    }
+    s->current = (u32)(b - s->table);
+    s->blocks++;
+    s->continued = s->repeat == address && b->repeat == address;
+    if (s->continued)
+        s->repeats++;
+    else
+        s->instructions += b->instructions;
+    s->repeat = b->repeat;
+}
+
+void pvlab_on_exception(void *uc, u32 vector, struct state *s)
+{
+    s->vector = vector;
+    stop(uc, s, EXCEPTION);
+}
+
+int pvlab_on_invalid(void *uc, struct state *s)
+{
+    stop(uc, s, INVALID);
+    return 1;
+}
+
+void pvlab_on_point(void *uc, u64 address, u32 size, struct state *s)
+{
+    if (address == s->pass) {
+        s->pass = NOWHERE;
+        return;
+    }
+    s->point = address;
+    stop(uc, s, POINT);
+}
+
+int pvlab_on_unmapped(void *uc, int type, u64 address, int size, long long value, struct state *s)
+{
+    s->fault = address;
+    return 0;
+}

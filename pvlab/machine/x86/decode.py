@@ -1,0 +1,120 @@
+"""Decoding guest code, with capstone: what a block holds, and the one instruction at an exit."""
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+from pvlab.machine.engine import NOWHERE
+from pvlab.machine.x86 import cpu as c
+
+# The engine executes port I/O without a look at CPL and IOPL (Unicorn's gen_check_io), so the lab stops before it.
+PORT_IO = frozenset(("in", "out", "insb", "insw", "insd", "outsb", "outsw", "outsd"))
+_STRING = ("movs", "stos", "lods", "scas", "cmps", "ins", "outs")
+
+
+class Memory(NamedTuple):
+    """A memory operand: linear address = segment's base + base + index * scale + displacement."""
+
+    segment: int
+    base: int | None
+    index: int | None
+    scale: int
+    displacement: int
+    size: int
+
+
+class Operand(NamedTuple):
+    """kind 'register' (value: capstone's name), 'immediate' (value: the number) or 'memory' (value: Memory)."""
+
+    kind: str
+    value: object
+    size: int
+
+
+class Instruction(NamedTuple):
+    """mnemonic without prefixes; wide: 32-bit operand size; prefix: 'rep', 'repne', 'lock' or ''; text: for people."""
+
+    mnemonic: str
+    text: str
+    size: int
+    operands: tuple[Operand, ...]
+    wide: bool
+    wide_address: bool
+    prefix: str
+    segment: int | None
+    code: bytes
+
+
+@functools.cache
+def _capstone(wide: bool, detail: bool):
+    import capstone
+    engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32 if wide else capstone.CS_MODE_16)
+    engine.detail = detail
+    return engine
+
+
+def describe_block(code: bytes, address: int, wide: bool,
+                   stop_before: frozenset[str]) -> tuple[list[int], int, list[int]]:
+    """(offsets of the block's instructions, a REP string instruction that ends it or NOWHERE, points to stop before)."""
+    offsets, points, end, repeat = [], [], 0, NOWHERE
+    for at, size, mnemonic, _ in _capstone(wide, False).disasm_lite(code, address):
+        offsets.append(at - address)
+        end = at - address + size
+        prefix, _, name = mnemonic.rpartition(" ")
+        if name in stop_before:
+            points.append(at)
+        repeat = at if prefix.startswith("rep") and name.startswith(_STRING) else NOWHERE
+    if end < len(code):        # what capstone cannot read raises #UD, or is the one instruction that ends the block
+        offsets.append(end)
+    return offsets, repeat, points
+
+
+_SEGMENT_OF_PREFIX = {0x26: c.ES, 0x2E: c.CS, 0x36: c.SS, 0x3E: c.DS, 0x64: c.FS, 0x65: c.GS}
+_REP = {0xF3: "rep", 0xF2: "repne", 0xF0: "lock"}
+
+
+@functools.lru_cache(maxsize=4096)
+def decode(code: bytes, address: int, wide: bool = True) -> Instruction | None:
+    """The instruction at the beginning of `code` (up to 15 bytes), or None where there is none."""
+    import capstone
+    import capstone.x86 as cx
+    found = next(_capstone(wide, True).disasm(code, address, 1), None)
+    if found is None:
+        return None
+    operands = []
+    for operand in found.operands:
+        if operand.type == cx.X86_OP_REG:
+            operands.append(Operand("register", found.reg_name(operand.reg), operand.size))
+        elif operand.type == cx.X86_OP_IMM:
+            operands.append(Operand("immediate", operand.imm & 0xFFFFFFFF, operand.size))
+        elif operand.type == cx.X86_OP_MEM:
+            operands.append(Operand("memory", _memory(found, operand), operand.size))
+    prefixes = [b for b in found.prefix if b]
+    rep = next((_REP[b] for b in prefixes if b in _REP), "")
+    segment = next((_SEGMENT_OF_PREFIX[b] for b in prefixes if b in _SEGMENT_OF_PREFIX), None)
+    return Instruction(found.mnemonic.rpartition(" ")[2], f"{found.mnemonic} {found.op_str}".strip(), found.size,
+                       tuple(operands), wide != (0x66 in prefixes), wide != (0x67 in prefixes), rep, segment,
+                       bytes(found.bytes))
+
+
+def _memory(found, operand) -> Memory:
+    memory = operand.mem
+    name = found.reg_name
+    base = register_number(name(memory.base)) if memory.base else None
+    index = register_number(name(memory.index)) if memory.index else None
+    if memory.segment:
+        segment = c.SEGMENT_NAMES.index(name(memory.segment))
+    else:
+        segment = c.SS if base in (c.ESP, c.EBP) else c.DS
+    return Memory(segment, base, index, memory.scale, memory.disp, operand.size)
+
+
+def register_number(name: str) -> int:
+    """eax, ax and al are 0, ecx, cx and cl are 1, …; ah to bh are 4 to 7 with size 1."""
+    return _NUMBERS[name]
+
+
+_NUMBERS = {name: i for i, name in enumerate(c.REGISTER_NAMES)}
+_NUMBERS |= {name[1:]: i for i, name in enumerate(c.REGISTER_NAMES)}
+_NUMBERS |= {name: i for i, name in enumerate(("al", "cl", "dl", "bl", "ah", "ch", "dh", "bh"))}
+_NUMBERS |= {name: i for i, name in enumerate(c.SEGMENT_NAMES)}

@@ -1,0 +1,265 @@
+"""The run loop, once: enter the guest, take the exit, handle it, go on. A technique is what it does differently."""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pvlab.devices.debug import PowerOff
+from pvlab.devices.pc import Pc
+from pvlab.errors import PvlabError
+from pvlab.machine.engine import Why
+from pvlab.machine.memory import Dead
+from pvlab.machine.x86 import io
+from pvlab.machine.x86.cpu import EAX, EBX, ESP, IF, SS, TF
+from pvlab.machine.x86.decode import PORT_IO
+from pvlab.machine.x86.events import raise_event
+from pvlab.machine.x86.faults import UD, Fault
+from pvlab.machine.x86.machine import Machine
+from pvlab.trace import EXCEPTIONS, Run, Trace, digest
+
+BUDGET = 200_000_000   # guest instructions
+# What a visit to the monitor weighs against the budget, in guest instructions: an exit costs the host some ten
+# microseconds, a guest instruction a few nanoseconds. It bounds the time of a guest that does nothing but exit, and
+# the size of its trace.
+VISIT = 100
+_PATIENCE = 100        # device events that a halted guest sleeps through before we say that all are masked
+
+# Multiboot Specification 0.6.96, sections 3.2 and 3.3
+_MULTIBOOT_MAGIC, _INFO, _CMDLINE, _STACK = 0x2BADB002, 0x1000, 0x2000, 0xA0000
+_MAX_CMDLINE = 0x5FFF
+
+
+class Ended(Exception):
+    """The run is over: the outcome and a sentence about it."""
+
+    def __init__(self, outcome: str, detail: str = ""):
+        super().__init__(outcome, detail)
+        self.outcome, self.detail = outcome, detail
+
+
+class Monitor:
+    """Runs a guest on the x86 machine. After a run, `machine`, `board` and `trace` are there to be looked at.
+
+    A technique says in `start` how the guest's machine is prepared and whose state events are delivered into, in
+    `take_interrupt` when interrupts are, and in the methods named `on_…` what it does otherwise than the bare machine.
+    """
+
+    name = ""
+    description = ""
+    stop_before = PORT_IO
+
+    def run(self, guest, budget: int = BUDGET, progress: Callable[[int, int], None] | None = None) -> Run:
+        """Boot the guest and run it to its end.
+
+        budget: guest instructions after which the run is stopped (outcome "budget"); a repetition of a REP
+        instruction counts as one, a visit to the monitor as 100. progress(done, budget) is called now and then.
+        """
+        if budget < 1:
+            raise PvlabError(f"a budget of {budget} instructions is none: give at least 1")
+        began = time.perf_counter()
+        self.trace = Trace()
+        self.machine = Machine(guest.memory, stop_before=self.stop_before)
+        self.board = Pc(lambda: self.now)
+        self.left_by_timer = False
+        self._idle = 0            # nanoseconds skipped while the guest waited
+        self._visits = 0
+        self._boot(guest)
+        self.start()
+        try:
+            while True:
+                self._loop(budget)
+                if progress:
+                    progress(self.work, budget)
+        except Ended as end:
+            outcome, detail = end.outcome, end.detail
+        except PowerOff as off:
+            outcome, detail = "shutdown", f"status {off.status}"
+            self.machine.state.instructions += 1     # the OUT that did it
+        except Dead as dead:
+            outcome, detail = "crashed", str(dead)
+        output, result = bytes(self.board.console.output), self._result(guest)
+        return Run(guest.name, dict(guest.parameters), self.name, outcome, detail, output, self.machine.instructions,
+                   self.trace, digest([output, result]), result, time.perf_counter() - began)
+
+    # ------------------------------------------------------------------------------------------- the loop
+    def _loop(self, budget: int) -> None:
+        """Enter, exit, handle, until a slice is over."""
+        machine, board = self.machine, self.board
+        while True:
+            left = budget - self.work
+            if left <= 0:
+                raise Ended("budget", f"stopped at {machine.eip:#010x} after {machine.instructions:,} instructions"
+                                      + (f" and {self._visits:,} stops" if self._visits else ""))
+            until = self.take_interrupt() or machine.instructions + left
+            event = board.next_event()
+            if event is not None:
+                until = min(until, max(event - self._idle, machine.instructions + 1))
+            why = machine.enter(until)
+            self.left_by_timer = why is Why.DEADLINE and event is not None and self.now >= event
+            if why is not Why.DEADLINE:
+                self.dispatch(why)
+            elif machine.instructions < until:
+                return                # only the slice is over: time to look at the world
+
+    def dispatch(self, why: Why) -> None:
+        """Handle a stop of the engine."""
+        self._visits += 1
+        machine, cpu = self.machine, self.machine.cpu
+        if why is Why.EXCEPTION:
+            if cpu.was_int:
+                self.on_int(machine.state.vector)
+            else:
+                self.on_fault(machine.state.vector, cpu.error_code, cpu.env.cr[2])
+        elif why is Why.POINT:
+            self.on_point()
+        elif why is Why.INVALID:
+            self.on_fault(UD, 0, 0)
+        elif why is Why.HALTED:
+            self.on_halt()
+        elif why is Why.UNMAPPED:
+            raise Dead(f"physical address {machine.state.fault:#x} is not memory "
+                       f"(used at {machine.eip:#010x}; RAM ends at {machine.ram.size:#x})")
+        elif why is Why.ENGINE_ERROR:
+            raise Dead(f"the engine cannot go on at {machine.eip:#010x}: {machine.engine.error}")
+
+    @property
+    def now(self) -> int:
+        """Virtual time in nanoseconds: one for each guest instruction, and those that the guest slept through."""
+        return self.machine.instructions + self._idle
+
+    @property
+    def work(self) -> int:
+        """What the budget limits."""
+        return self.machine.work + VISIT * self._visits
+
+    def wait(self) -> None:
+        """The guest halts with interrupts enabled: let virtual time pass until a device asks for it."""
+        for _ in range(_PATIENCE):
+            if self.board.interrupt_pending():
+                return
+            event = self.board.next_event()
+            if event is None:
+                break
+            self._idle += max(event - self.now, 0)
+        raise Ended("halted", f"HLT before {self.machine.eip:#010x}: no device will interrupt")
+
+    # ------------------------------------------------------------------------------ what a technique may change
+    def start(self) -> None:
+        """Prepare the machine that has just been loaded. `processor` is whose state events are delivered into."""
+        self.processor = self.machine
+
+    def leave(self, reason: str, instruction: str) -> None:
+        """The guest leaves for its monitor. On the bare machine there is none, and nothing to note."""
+
+    def take_interrupt(self) -> int | None:
+        """Deliver a device's interrupt if the guest can take one now.
+
+        Otherwise see to it that we are called when it can; the answer may be an instruction count to stop at.
+        """
+        raise NotImplementedError
+
+    def on_fault(self, vector: int, code: int, address: int) -> None:
+        """An exception at EIP, with its error code and CR2."""
+        self.leave("exception", self.text())
+        self.deliver(EXCEPTIONS.get(vector, "general-protection"), vector, code, address)
+
+    def on_int(self, vector: int) -> None:
+        """The guest executed INT n; EIP is behind it. If its gate is closed, the fault is the instruction's own."""
+        machine, behind = self.machine, self.machine.eip
+        # INT n has two bytes, CD n; INT3 and INTO have one
+        last = self.processor.read_linear(machine.linear_eip - 1 & 0xFFFFFFFF, 1)[0]
+        machine.eip = behind - (2 if last == vector else 1)
+        machine.state.instructions -= 1
+        self.leave("int", self.text())
+        name = EXCEPTIONS[vector] if vector in (3, 4) else "int"
+        if self.deliver(name, vector, software=True, return_to=behind) == vector:
+            machine.state.instructions += 1
+
+    def on_point(self) -> None:
+        """EIP stands before IN, OUT, INS or OUTS (or, by now, other code that has come to its place)."""
+        instruction = self.processor.instruction()
+        if instruction is None or instruction.mnemonic.rstrip("bwd") not in ("in", "ins", "out", "outs"):
+            self.machine.state.pass_ = self.machine.linear_eip
+            return
+        try:
+            access = io.port_access(self.processor, instruction)
+            io.check_permission(self.processor, access)
+        except Fault as fault:
+            self.on_fault(fault.vector, fault.code, fault.address)
+            return
+        self.leave("io:write" if access.write else "io:read", instruction.text)
+        machine, name = self.machine, self.board.ports.name(access.port)
+        at = machine.linear_eip
+
+        def note() -> None:
+            self.trace.accesses.add(name, at, instruction.text, machine.instructions)
+        try:
+            if io.execute(self.processor, instruction, access, self.board.ports, note):
+                machine.retire(instruction.size)
+        except Fault as fault:
+            self.deliver(EXCEPTIONS[fault.vector], fault.vector, fault.code, fault.address)
+
+    def on_halt(self) -> None:
+        """HLT was executed in ring 0 of the real CPU; EIP is behind it."""
+        raise NotImplementedError
+
+    # -- what techniques share -------------------------------------------------------------------------------
+    def deliver(self, name: str, vector: int, code: int = 0, address: int = 0, **how) -> int:
+        """Deliver an event through the guest's own tables and note what arrived; returns its vector."""
+        at, text = self.machine.linear_eip, "" if how.get("external") else self.text()
+        arrived = raise_event(self.processor, vector, code, address, **how)
+        self.trace.events.add(name if arrived == vector else EXCEPTIONS[arrived], at, text, self.machine.instructions)
+        return arrived
+
+    def deliver_interrupt(self) -> None:
+        """Deliver the interrupt that the board holds ready. One in the middle of a REP postpones that instruction."""
+        state = self.machine.state
+        if state.repeat == self.machine.linear_eip:
+            self.machine.engine.uncount_repeat()
+        self.deliver("interrupt", self.board.acknowledge(), external=True)
+
+    def halt(self) -> None:
+        """The guest executed HLT; EIP is behind it."""
+        if not self.processor.eflags & IF:
+            raise Ended("halted", f"HLT with interrupts disabled before {self.machine.eip:#010x}: nothing can wake "
+                                  "this CPU")
+        self.wait()
+
+    def step(self) -> Why:
+        """Run one instruction. EXCEPTION with vector 1 is the end of a step; its trap flag shows nowhere."""
+        processor, machine = self.processor, self.machine
+        instruction = processor.instruction()
+        why = machine.step()
+        if self.stepped(why) and instruction and instruction.mnemonic.startswith("pushf"):
+            address = processor.segment(SS).base + machine.regs[ESP] & 0xFFFFFFFF
+            flags = processor.read_linear(address, 2)
+            processor.write_linear(address, bytes((flags[0], flags[1] & ~(TF >> 8))))
+        return why
+
+    def stepped(self, why: Why) -> bool:
+        return why is Why.EXCEPTION and self.machine.state.vector == 1 and not self.machine.cpu.was_int
+
+    def text(self) -> str:
+        """The instruction at EIP, as a trace shows it."""
+        instruction = self.processor.instruction()
+        return instruction.text if instruction else "(not readable)"
+
+    # ------------------------------------------------------------------------------------------- booting
+    def _boot(self, guest) -> None:
+        """Load the image and set the CPU as a Multiboot loader leaves it."""
+        machine, image = self.machine, guest.image
+        for address, data, size in image.segments:
+            machine.ram.write(address, data)
+        line = guest.cmdline.encode("utf-8", "replace")
+        if len(line) > _MAX_CMDLINE:
+            raise PvlabError(f"the parameters make a command line of {len(line)} bytes: {_MAX_CMDLINE} is the limit")
+        machine.ram.write(_CMDLINE, line + b"\0")
+        info = [5, 639, (machine.ram.size >> 10) - 1024, 0, _CMDLINE]    # flags: memory sizes and command line
+        machine.ram.write(_INFO, b"".join(word.to_bytes(4, "little") for word in info))
+        machine.regs[EAX], machine.regs[EBX], machine.regs[ESP] = _MULTIBOOT_MAGIC, _INFO, _STACK
+        machine.eip = image.entry
+
+    def _result(self, guest) -> bytes:
+        if guest.image.result is None:
+            return b""
+        return self.machine.ram.read(*guest.image.result)

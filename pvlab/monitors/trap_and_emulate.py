@@ -1,0 +1,152 @@
+"""Trap and emulate: the guest's kernel loses ring 0, and the monitor simulates what it then cannot do.
+
+The way of CP-40 and CP-67 (1967), on a processor that was not made for it. The kernel runs in ring 1. Each privileged
+instruction raises a real #GP; the monitor decodes it and does to a virtual CPU what it would have done to the real
+one. Memory is behind shadow page tables. Interrupts, system calls and faults are reflected: delivered into the guest
+through the guest's own tables.
+
+The real GDT is empty, so each use of a segment descriptor traps as well and is done with the guest's own GDT: slower
+than the shadow GDT of a production monitor, but nothing of the monitor is in the guest's address space.
+
+What does not trap is not seen. POPF, PUSHF, SGDT and the others of lesson 03 run on the real CPU, and show or do the
+wrong thing. That is not a bug in this file: it is why this technique is not enough for the x86.
+"""
+from __future__ import annotations
+
+from pvlab.machine.engine import Why
+from pvlab.machine.memory import Dead
+from pvlab.machine.x86.cpu import CR0_PG
+from pvlab.machine.x86.faults import GP, PAGE, Fault
+from pvlab.machine.x86.paging import CODE_FETCH, CODE_WRITE, Translation
+from pvlab.monitors import emulate
+from pvlab.monitors.base import Monitor
+from pvlab.monitors.shadow import Shadow
+from pvlab.monitors.vcpu import VirtualCpu
+from pvlab.trace import EXCEPTIONS
+
+
+class TrapAndEmulate(Monitor):
+    name = "trap-and-emulate"
+    description = "the kernel in ring 1, privileged instructions emulated, shadow page tables"
+
+    def start(self) -> None:
+        self.shadow = Shadow(self.machine)
+        self.vcpu = self.processor = VirtualCpu(self.machine, self.shadow, lambda: self.now)
+
+    def leave(self, reason: str, instruction: str) -> None:
+        machine = self.machine
+        self.trace.exits.add(reason, machine.linear_eip, instruction, machine.instructions)
+
+    # ------------------------------------------------------------------------------------------- interrupts
+    def take_interrupt(self) -> int | None:
+        if not self.board.interrupt_pending():
+            return None
+        if self.left_by_timer:
+            self.leave("interrupt", "")
+        if not self.vcpu.interrupts:
+            return None                     # whatever sets the virtual IF will trap, and bring us here again
+        if self.vcpu.interrupt_shadow:
+            return self.machine.instructions + 1
+        self.deliver_interrupt()
+        return None
+
+    def on_halt(self) -> None:
+        raise Dead(f"the real CPU halted before {self.machine.eip:#010x}, although the guest has no ring 0")
+
+    # ------------------------------------------------------------------------------------------- instructions
+    def on_fault(self, vector: int, code: int, address: int) -> None:
+        if vector == PAGE:
+            self._page_fault(code, address)
+            return
+        instruction = self.vcpu.instruction() if vector == GP else None
+        found = emulate.find(instruction) if instruction else None
+        if found is None:
+            super().on_fault(vector, code, address)
+            return
+        reason, handler = found
+        self.leave(reason, instruction.text)
+        self._emulate(instruction, handler)
+
+    def _emulate(self, instruction, handler) -> None:
+        vcpu, machine = self.vcpu, self.machine
+        try:
+            what_next = handler(vcpu, instruction)
+        except Fault as fault:
+            self.deliver(EXCEPTIONS[fault.vector], fault.vector, fault.code, fault.address)
+            return
+        if what_next is emulate.TRANSFERRED:
+            machine.state.instructions += 1
+            return
+        machine.retire(instruction.size)
+        vcpu.interrupt_shadow = what_next is emulate.SHADOW
+        if what_next is emulate.HALT:
+            self.halt()
+
+    # ------------------------------------------------------------------------------------------- memory
+    def _page_fault(self, code: int, address: int) -> None:
+        """A true fault is the guest's own; a hidden one is ours; a write to a page table is watched."""
+        vcpu, text = self.vcpu, self.text()
+        if not vcpu.cr0 & CR0_PG:
+            raise Dead(f"physical address {address:#x} is not memory (used at {self.machine.eip:#010x}; "
+                       f"RAM ends at {self.machine.ram.size:#x})")
+        try:
+            found = self._translate(code, address)
+        except Fault as fault:
+            self.leave("page-fault:guest", text)
+            self.deliver("page-fault", fault.vector, fault.code, fault.address)
+            return
+        if self._protected(code, found):
+            self.leave("page-table-write", text)
+            self._write_through(address, found)
+        else:
+            self.leave("page-fault:shadow", text)
+            self.shadow.fill(address, found)
+
+    def _translate(self, code: int, address: int) -> Translation:
+        return self.vcpu.translate(address, write=bool(code & CODE_WRITE), user=self.vcpu.cpl == 3,
+                                   fetch=bool(code & CODE_FETCH))
+
+    def _protected(self, code: int, found: Translation) -> bool:
+        """A write that the guest may do and the shadow does not allow: to a page table, or past CR0.WP = 0."""
+        return bool(code & CODE_WRITE) and (self.shadow.traces(found.physical) or not found.writable)
+
+    def _write_through(self, address: int, found: Translation) -> None:
+        """Let one instruction write to a protected page (or to two), then drop what their old contents stood for."""
+        machine, shadow, ram = self.machine, self.shadow, self.machine.ram
+        opened = {address & ~4095: found}
+        while True:
+            for linear, translation in opened.items():
+                shadow.fill(linear, translation)
+            doors = [shadow.open(linear) for linear in opened]
+            pages = {translation.physical & ~4095 for translation in opened.values()}
+            before = {page: ram.read(page, 4096) for page in pages}
+            why = self.step()
+            for door in reversed(doors):
+                shadow.close(door)
+            for page, old in before.items():
+                for offset in changed(old, ram.read(page, 4096)):
+                    shadow.guest_wrote(page + offset, 8)
+            self.vcpu.mappings_changed()
+            if self.stepped(why):
+                return
+            if why is not Why.EXCEPTION or machine.cpu.was_int or machine.state.vector != PAGE:
+                self.dispatch(why)
+                return
+            # The instruction needs another page as well.
+            code, address = machine.cpu.error_code, machine.cpu.cr[2]
+            try:
+                found = self._translate(code, address)
+            except Fault:
+                self.dispatch(why)
+                return
+            if self._protected(code, found):
+                opened[address & ~4095] = found
+            else:
+                shadow.fill(address, found)
+
+
+def changed(before: bytes, after: bytes) -> list[int]:
+    """Offsets of the 8-byte words in which two pages differ."""
+    if before == after:
+        return []
+    return [at for at in range(0, 4096, 8) if before[at:at + 8] != after[at:at + 8]]

@@ -1,0 +1,244 @@
+"""What happened in a run: exits, events and device accesses, in order.
+
+Three words that the whole course uses (see the README's glossary):
+
+- an *exit* is a transfer of control from the guest to its monitor, whatever its cause;
+- an *event* is an interrupt or exception delivered to the guest;
+- an *access* is a read or write of a device.
+
+On the bare machine there are no exits, but there are events and accesses.
+"""
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pvlab.costs import Bill
+
+# Every reason for which a guest can leave for its monitor, and what it means. The set is closed: a trace refuses
+# any other name, so a reader can look up here whatever a lesson, a chart or a JSON report shows.
+REASONS = {
+    # privileged instructions: the CPU itself raises #GP outside ring 0
+    "cli": "CLI: the guest disables interrupts",
+    "sti": "STI: the guest enables interrupts",
+    "hlt": "HLT: the guest waits for an interrupt",
+    "mov-cr0": "MOV to or from CR0 (paging, write protection)",
+    "mov-cr2": "MOV to or from CR2 (the address of the last page fault)",
+    "mov-cr3": "MOV to or from CR3 (the root of the page tables)",
+    "mov-cr4": "MOV to or from CR4 (PAE and other modes)",
+    "mov-dr": "MOV to or from a debug register",
+    "clts": "CLTS: clear CR0.TS",
+    "lmsw": "LMSW: write the low bits of CR0",
+    "lgdt": "LGDT: load the GDT register",
+    "lidt": "LIDT: load the IDT register",
+    "lldt": "LLDT: load the LDT register",
+    "ltr": "LTR: load the task register",
+    "invlpg": "INVLPG: forget one page's translation",
+    "wbinvd": "WBINVD or INVD: write back or discard the caches",
+    "rdmsr": "RDMSR: read a model-specific register",
+    "wrmsr": "WRMSR: write a model-specific register",
+    "rdtsc": "RDTSC: read the time-stamp counter (CR4.TSD makes it trap)",
+    "rdpmc": "RDPMC: read a performance counter",
+    "iret": "IRET: return from an interrupt handler",
+    "sysexit": "SYSEXIT: return from a fast system call",
+    # segments: the monitor keeps the real descriptor table empty, so each use of one traps
+    "segment-load": "a data, stack or local segment register is loaded",
+    "far-transfer": "a far jump, call or return changes CS",
+    # devices
+    "io:read": "IN or INS: a read of an I/O port",
+    "io:write": "OUT or OUTS: a write to an I/O port",
+    # memory
+    "page-fault:shadow": "a hidden fault: the shadow page table lacked what the guest's own tables allow",
+    "page-fault:guest": "a true page fault, reflected to the guest",
+    "page-table-write": "a write to a page that the monitor has write-protected because it holds guest page tables",
+    # what the guest asked for or suffered, reflected through its own IDT
+    "int": "INT n: a software interrupt (a system call), reflected to the guest's kernel",
+    "sysenter": "SYSENTER: a fast system call, reflected to the guest's kernel",
+    "exception": "any other exception, reflected to the guest's kernel",
+    "interrupt": "an external interrupt arrived while the guest ran",
+}
+
+# Interrupts and exceptions that a guest can receive. Vectors 0-31 are the architecture's (Intel SDM vol. 3, table 6-1).
+EXCEPTIONS = {
+    0: "divide-error", 1: "debug", 2: "nmi", 3: "breakpoint", 4: "overflow", 5: "bound-range", 6: "invalid-opcode",
+    7: "device-not-available", 8: "double-fault", 10: "invalid-tss", 11: "segment-not-present", 12: "stack-fault",
+    13: "general-protection", 14: "page-fault", 16: "x87-error", 17: "alignment-check", 18: "machine-check",
+    19: "simd-error",
+}
+EVENTS = (*EXCEPTIONS.values(), "int", "interrupt")
+
+# How a run can end.
+OUTCOMES = {
+    "halted": "the CPU halted with nothing left to wake it",
+    "shutdown": "the guest switched its machine off",
+    "budget": "the run spent its budget",
+    "crashed": "the guest did what no CPU can continue from",
+}
+
+
+class Exit(NamedTuple):
+    """One record of a log.
+
+    `reason` is the name of an exit, an event or a device; `address` the guest-virtual address of the instruction;
+    `instruction` its text; `at` the number of guest instructions retired before it.
+    """
+
+    reason: str
+    address: int
+    instruction: str
+    at: int
+
+
+class Log(Sequence):
+    """Records in order, kept in columns: 22 bytes a record, so that two million of them fit in any laptop."""
+
+    def __init__(self, names: Iterable[str] | None = None):
+        """`names` closes the set of reasons; None leaves it open (device names)."""
+        self._names: list[str] = list(names or ())
+        self._id = {name: i for i, name in enumerate(self._names)}
+        self._closed = names is not None
+        self._texts: dict[str, int] = {}
+        self._reason, self._address = array("H"), array("Q")
+        self._text, self._at = array("I"), array("Q")
+
+    def add(self, reason: str, address: int, instruction: str, at: int) -> None:
+        number = self._id.get(reason)
+        if number is None:
+            if self._closed:
+                raise ValueError(f"'{reason}' is not in the table of names that trace.py holds")
+            number = self._id[reason] = len(self._names)
+            self._names.append(reason)
+        self._reason.append(number)
+        self._address.append(address)
+        self._text.append(self._texts.setdefault(instruction, len(self._texts)))
+        self._at.append(at)
+
+    def counts(self) -> dict[str, int]:
+        """How often each reason occurs, most frequent first, ties by name."""
+        found = Counter(self._reason)
+        pairs = ((self._names[i], n) for i, n in found.items())
+        return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        texts = list(self._texts) if len(self._texts) != len(getattr(self, "_shown", ())) else self._shown
+        self._shown = texts
+        return Exit(self._names[self._reason[index]], self._address[index], texts[self._text[index]], self._at[index])
+
+    def __iter__(self) -> Iterator[Exit]:
+        names, texts = self._names, list(self._texts)
+        for reason, address, text, at in zip(self._reason, self._address, self._text, self._at):
+            yield Exit(names[reason], address, texts[text], at)
+
+
+class Counts(dict):
+    """{reason: count}, which shows itself as a table."""
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        from pvlab.tables import Table
+        total = sum(self.values())
+        return Table(["reason", "count", "meaning"],
+                     [[name, n, REASONS.get(name, "")] for name, n in self.items()] + [["all", total, ""]],
+                     caption="Exits by reason").bundle()
+
+
+@dataclass
+class Trace:
+    """The exits, events and device accesses of one run."""
+
+    exits: Log = field(default_factory=lambda: Log(REASONS))
+    events: Log = field(default_factory=lambda: Log(EVENTS))
+    accesses: Log = field(default_factory=Log)
+
+    def by_reason(self) -> Counts:
+        """Exits by reason, most frequent first."""
+        return Counts(self.exits.counts())
+
+    def __len__(self) -> int:
+        return len(self.exits)
+
+
+def digest(parts: Iterable[bytes]) -> str:
+    """SHA-256 over the parts, each with its length (8 bytes, little-endian) before it."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(len(part).to_bytes(8, "little"))
+        total.update(part)
+    return total.hexdigest()
+
+
+@dataclass
+class Run:
+    """One guest, run once under one monitor: what it did and how it ended.
+
+    guest, parameters   the guest's name and the parameters it was given
+    monitor             the technique's name
+    outcome, detail     one of OUTCOMES, and a sentence that names what happened and where
+    output              the console's bytes
+    instructions        guest instructions retired
+    digest              SHA-256 of the console output, disk contents and declared result area, see `digest()`
+    result              the bytes of the declared result area
+    seconds             host seconds: the one field that differs between two runs
+    """
+
+    guest: str
+    parameters: dict
+    monitor: str
+    outcome: str
+    detail: str
+    output: bytes
+    instructions: int
+    trace: Trace
+    digest: str
+    result: bytes = b""
+    seconds: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """The console output as text, with backslash escapes for bytes that are not."""
+        return self.output.decode("utf-8", "backslashreplace")
+
+    def bill(self, model: str) -> "Bill":
+        """The trace priced by the cost model of that name (`pvlab costs` lists them)."""
+        from pvlab.costs import bill
+        return bill(self, model)
+
+    def to_dict(self, costs: str | None = None) -> dict:
+        """The object that `pvlab run --json` prints."""
+        return {
+            "guest": self.guest, "monitor": self.monitor, "parameters": self.parameters,
+            "outcome": self.outcome, "detail": self.detail, "output": self.text,
+            "instructions": self.instructions, "exits": dict(self.trace.by_reason()),
+            "events": self.trace.events.counts(), "accesses": self.trace.accesses.counts(),
+            "cycles": self.bill(costs).to_dict() if costs else None,
+            "digest": self.digest, "seconds": self.seconds,
+        }
+
+    def table(self):
+        """The run as a Table: what `run` shows in a notebook and in a terminal."""
+        from pvlab.tables import Table
+        rows = [["outcome", f"{self.outcome}: {self.detail}" if self.detail else self.outcome],
+                ["output", self.text], ["instructions", self.instructions], ["exits", len(self.trace)]]
+        rows += [[f"  {name}", n] for name, n in self.trace.by_reason().items()]
+        for title, log in (("events", self.trace.events), ("accesses", self.trace.accesses)):
+            if len(log):
+                rows.append([title, len(log)])
+                rows += [[f"  {name}", n] for name, n in log.counts().items()]
+        rows.append(["digest", self.digest[:16]])
+        options = " ".join(f"{k}={v}" for k, v in self.parameters.items())
+        return Table(["", ""], rows, caption=f"{self.guest} {options}".strip() + f" under {self.monitor}")
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return self.table().bundle()
+
+    def __repr__(self) -> str:
+        return self.table().text()
