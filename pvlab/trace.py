@@ -95,34 +95,35 @@ class Exit(NamedTuple):
 
 
 class Log(Sequence):
-    """Records in order, kept in columns: 22 bytes a record, so that two million of them fit in any laptop."""
+    """Records in order, 12 bytes each, so that two million of them fit in any laptop.
+
+    What a record says besides its time is its *site*: a program has few of those, however often it comes by.
+    """
 
     def __init__(self, names: Iterable[str] | None = None):
         """`names` closes the set of reasons; None leaves it open (device names)."""
-        self._names: list[str] = list(names or ())
-        self._id = {name: i for i, name in enumerate(self._names)}
-        self._closed = names is not None
-        self._texts: dict[str, int] = {}
-        self._reason, self._address = array("H"), array("Q")
-        self._text, self._at = array("I"), array("Q")
+        self._names = None if names is None else frozenset(names)
+        self._sites: list[tuple[str, int, str]] = []
+        self._number: dict[tuple[str, int, str], int] = {}
+        self._site, self._at = array("I"), array("Q")
 
     def add(self, reason: str, address: int, instruction: str, at: int) -> None:
-        number = self._id.get(reason)
+        site = reason, address, instruction
+        number = self._number.get(site)
         if number is None:
-            if self._closed:
+            if self._names is not None and reason not in self._names:
                 raise ValueError(f"'{reason}' is not in the table of names that trace.py holds")
-            number = self._id[reason] = len(self._names)
-            self._names.append(reason)
-        self._reason.append(number)
-        self._address.append(address)
-        self._text.append(self._texts.setdefault(instruction, len(self._texts)))
+            number = self._number[site] = len(self._sites)
+            self._sites.append(site)
+        self._site.append(number)
         self._at.append(at)
 
     def counts(self) -> dict[str, int]:
         """How often each reason occurs, most frequent first, ties by name."""
-        found = Counter(self._reason)
-        pairs = ((self._names[i], n) for i, n in found.items())
-        return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+        found: Counter[str] = Counter()
+        for number, n in Counter(self._site).items():
+            found[self._sites[number][0]] += n
+        return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def __len__(self) -> int:
         return len(self._at)
@@ -130,14 +131,12 @@ class Log(Sequence):
     def __getitem__(self, index):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        texts = list(self._texts) if len(self._texts) != len(getattr(self, "_shown", ())) else self._shown
-        self._shown = texts
-        return Exit(self._names[self._reason[index]], self._address[index], texts[self._text[index]], self._at[index])
+        return Exit(*self._sites[self._site[index]], self._at[index])
 
     def __iter__(self) -> Iterator[Exit]:
-        names, texts = self._names, list(self._texts)
-        for reason, address, text, at in zip(self._reason, self._address, self._text, self._at):
-            yield Exit(names[reason], address, texts[text], at)
+        sites = self._sites
+        for number, at in zip(self._site, self._at):
+            yield Exit(*sites[number], at)
 
 
 class Counts(dict):

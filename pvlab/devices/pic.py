@@ -18,12 +18,10 @@ class Pic:
     def highest(self) -> int | None:
         """The line to be served now, or None: unmasked, and above every line in service."""
         asking = self.irr & ~self.imr
-        for line in range(8):
-            if self.isr >> line & 1:
-                return None
-            if asking >> line & 1:
-                return line
-        return None
+        if not asking:
+            return None
+        first, served = asking & -asking, self.isr & -self.isr
+        return first.bit_length() - 1 if not served or first < served else None
 
     def acknowledge(self, line: int) -> None:
         self.irr &= ~(1 << line)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import enum
 import functools
+from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,8 +66,9 @@ class _State(ctypes.Structure):
 def _hooks() -> ctypes.CDLL:
     """The native hooks, built once and kept in the toolchain's cache."""
     library = ctypes.CDLL(str(build_shared(Path(__file__).with_name("hooks.c"))))
-    library.pvlab_init(ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p), ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p),
-                       unicorn.x86_const.UC_X86_REG_EFLAGS)
+    calls = (uclib.uc_emu_start, uclib.uc_emu_stop, uclib.uc_reg_read, uclib.uc_context_save, uclib.uc_context_restore)
+    library.pvlab_init(*(ctypes.cast(call, ctypes.c_void_p) for call in calls), unicorn.x86_const.UC_X86_REG_EFLAGS)
+    library.pvlab_enter.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p
     return library
 
 
@@ -102,7 +104,7 @@ class Engine:
         self._hook(unicorn.UC_HOOK_INTR, hooks.pvlab_on_exception)
         self._hook(unicorn.UC_HOOK_INSN_INVALID, hooks.pvlab_on_invalid)
         self._hook(unicorn.UC_HOOK_MEM_UNMAPPED, hooks.pvlab_on_unmapped)
-        self._zero, self._none = ctypes.c_uint64(0), ctypes.c_size_t(0)
+        self._enter, self._state = hooks.pvlab_enter, ctypes.byref(self.state)
 
     def _hook(self, kind: int, function, begin: int = 1, end: int = 0) -> None:
         status = uclib.uc_hook_add(self._handle, ctypes.byref(ctypes.c_size_t()), kind,
@@ -119,11 +121,7 @@ class Engine:
 
     def enter(self, address: int) -> Why:
         """Restore the context, run from `address` until something stops it, save the context."""
-        state, handle = self.state, self._handle
-        state.why, state.current = 0, _NO_BLOCK
-        uclib.uc_context_restore(handle, self._context)
-        status = uclib.uc_emu_start(handle, address, self._zero, self._zero, self._none)
-        uclib.uc_context_save(handle, self._context)
+        status = self._enter(self._handle, self._context, address, self._state)
         if self._raised is not None:
             raised, self._raised = self._raised, None
             raise raised
@@ -132,7 +130,7 @@ class Engine:
                 return Why.UNMAPPED
             self.error = str(unicorn.UcError(status))
             return Why.ENGINE_ERROR
-        return _WHY[state.why]
+        return _WHY[self.state.why]
 
     def save(self) -> None:
         uclib.uc_context_save(self._handle, self._context)
@@ -173,7 +171,7 @@ class Engine:
             state.instructions -= 1
             state.continued = 0
             return
-        done = sum(1 for start in self._offsets[state.current] if start < offset)
+        done = bisect_left(self._offsets[state.current], offset)
         state.instructions -= block.instructions - done
 
     def uncount_repeat(self) -> None:

@@ -44,15 +44,33 @@ struct state {
     struct block table[BLOCKS];
 };
 
+static int (*emu_start)(void *, u64, u64, u64, __SIZE_TYPE__);
 static int (*emu_stop)(void *);
 static int (*reg_read)(void *, int, void *);
+static int (*context_save)(void *, void *);
+static int (*context_restore)(void *, void *);
 static int eflags_register;
 
-void pvlab_init(void *stop, void *read, int eflags)
+/* We call Unicorn through pointers that Python found: so this library needs no other, and builds anywhere. */
+void pvlab_init(void *start, void *stop_, void *read, void *save, void *restore, int eflags)
 {
-    emu_stop = stop;
+    emu_start = start;
+    emu_stop = stop_;
     reg_read = read;
+    context_save = save;
+    context_restore = restore;
     eflags_register = eflags;
+}
+
+/* One entry: restore the CPU, run until something stops it, save the CPU. Returns Unicorn's status. */
+int pvlab_enter(void *uc, void *context, u64 address, struct state *s)
+{
+    s->why = RUNNING;
+    s->current = BLOCKS;          /* none yet */
+    context_restore(uc, context);
+    int status = emu_start(uc, address, 0, 0, 0);
+    context_save(uc, context);
+    return status;
 }
 
 static void stop(void *uc, struct state *s, u32 why)

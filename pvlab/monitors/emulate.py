@@ -99,8 +99,14 @@ def lmsw(vcpu: VirtualCpu, instruction: Instruction) -> None:
     vcpu.set_cr0(vcpu.cr0 & ~0xE | value & 0xF)
 
 
-def nothing(vcpu: VirtualCpu, instruction: Instruction) -> None:
-    """INVLPG, WBINVD, INVD: shadow tables are always true, and there are no caches."""
+def invlpg(vcpu: VirtualCpu, instruction: Instruction) -> None:
+    """Shadow tables are always true: only the virtual CPU's own TLB has something to forget."""
+    _ring0(vcpu)
+    vcpu.mappings_changed()
+
+
+def wbinvd(vcpu: VirtualCpu, instruction: Instruction) -> None:
+    """WBINVD and INVD: there are no caches."""
     _ring0(vcpu)
 
 
@@ -237,7 +243,7 @@ Handler = Callable[[VirtualCpu, Instruction], "str | None"]
 _TABLE: dict[str, tuple[str, Handler]] = {
     "cli": ("cli", cli), "sti": ("sti", sti), "hlt": ("hlt", hlt), "clts": ("clts", clts), "lmsw": ("lmsw", lmsw),
     "lgdt": ("lgdt", load_table), "lidt": ("lidt", load_table), "lldt": ("lldt", load_system), "ltr": ("ltr", load_system),
-    "invlpg": ("invlpg", nothing), "wbinvd": ("wbinvd", nothing), "invd": ("wbinvd", nothing),
+    "invlpg": ("invlpg", invlpg), "wbinvd": ("wbinvd", wbinvd), "invd": ("wbinvd", wbinvd),
     "rdmsr": ("rdmsr", rdmsr), "wrmsr": ("wrmsr", wrmsr), "rdtsc": ("rdtsc", rdtsc), "rdpmc": ("rdpmc", rdpmc),
     "iret": ("iret", iret), "iretd": ("iret", iret), "retf": ("far-transfer", far_return),
     "ljmp": ("far-transfer", far_jump_or_call), "lcall": ("far-transfer", far_jump_or_call),
@@ -249,9 +255,8 @@ _CONTROL = {f"cr{n}": f"mov-cr{n}" for n in (0, 2, 3, 4)}
 
 def find(instruction: Instruction) -> tuple[str, Handler] | None:
     """The exit's reason and its handler, or None where the instruction needs no monitor (its #GP is the guest's own)."""
-    found = _TABLE.get(instruction.mnemonic)
-    if found or instruction.mnemonic not in ("mov", "pop"):
-        return found
+    if instruction.mnemonic not in ("mov", "pop"):
+        return _TABLE.get(instruction.mnemonic)
     names = [operand.value for operand in instruction.operands if operand.kind == "register"]
     for name in names:
         if name in _CONTROL:

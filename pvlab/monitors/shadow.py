@@ -116,15 +116,15 @@ class Shadow:
         except MemoryError:
             self.drop_all()
             slot = self._slot(linear, found)
-        frame, own = found.physical >> 12, found.path[-1].entry   # rights of other levels stand in their shadows
+        frame, own = found.physical >> 12, found.path[-1][2]   # rights of other levels stand in their shadows
         entry = found.physical & FRAME | PRESENT | own & USER | (own & NO_EXECUTE if self._pae else 0)
         if own & WRITABLE and found.dirty and not self._traced.get(frame):
             entry |= WRITABLE
         self._memory.set_u64(slot, entry)
         self._leaves[frame].add(slot)
         self._maps[slot] = frame
-        for step in found.path:
-            self._writes.pop(step.address >> 12, None)
+        for _, address, _ in found.path:
+            self._writes.pop(address >> 12, None)
 
     @property
     def _pae(self) -> bool:
@@ -133,13 +133,14 @@ class Shadow:
     def _slot(self, linear: int, found: Translation) -> int:
         """Where the last shadow entry for `linear` stands; the tables on the way are made."""
         pae, mmu = self._pae, self._mmu
-        directory = found.path[0].entry & FRAME if pae else mmu.cr3 & 0xFFFFF000
+        directory = found.path[0][2] & FRAME if pae else mmu.cr3 & 0xFFFFF000
         table = self._descend(self._root() + (linear >> 30) * 8, (directory, 2, 0 if pae else linear >> 30), PRESENT)
-        slot, last = table + (linear >> 21 & 511) * 8, found.path[-1]
-        if last.level == 2:
-            rights, key = _OPEN, (last.address, 0, last.entry & ~ACCESSED)
+        slot = table + (linear >> 21 & 511) * 8
+        level, address, entry = found.path[-1]
+        if level == 2:
+            rights, key = _OPEN, (address, 0, entry & ~ACCESSED)
         else:
-            above = found.path[-2].entry
+            above = found.path[-2][2]
             rights = above & _OPEN | (above & NO_EXECUTE if pae else 0)
             key = above & (FRAME if pae else 0xFFFFF000), 1, 0 if pae else linear >> 21 & 1
         return self._descend(slot, key, rights) + (linear >> 12 & 511) * 8

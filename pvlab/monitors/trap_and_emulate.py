@@ -39,12 +39,14 @@ class TrapAndEmulate(Monitor):
 
     # ------------------------------------------------------------------------------------------- interrupts
     def take_interrupt(self) -> int | None:
+        if not self.vcpu.interrupts and not self.left_by_timer:
+            return None                     # whatever sets the virtual IF will trap, and bring us here again
         if not self.board.interrupt_pending():
             return None
         if self.left_by_timer:
             self.leave("interrupt", "")
-        if not self.vcpu.interrupts:
-            return None                     # whatever sets the virtual IF will trap, and bring us here again
+            if not self.vcpu.interrupts:
+                return None
         if self.vcpu.interrupt_shadow:
             return self.machine.instructions + 1
         self.deliver_interrupt()
@@ -78,7 +80,8 @@ class TrapAndEmulate(Monitor):
             machine.state.instructions += 1
             return
         machine.retire(instruction.size)
-        vcpu.interrupt_shadow = what_next is emulate.SHADOW
+        if what_next is emulate.SHADOW:
+            vcpu.interrupt_shadow = True      # until another instruction retires
         if what_next is emulate.HALT:
             self.halt()
 

@@ -15,7 +15,7 @@ from pvlab.machine.x86 import cpu as c
 from pvlab.machine.x86.decode import Instruction, Memory, decode
 from pvlab.machine.x86.faults import Fault
 from pvlab.machine.x86.machine import Machine, pages
-from pvlab.machine.x86.paging import Mmu, walk
+from pvlab.machine.x86.paging import Mmu, Translation, walk
 from pvlab.monitors.shadow import Shadow
 
 _DPL = 3 << 13
@@ -29,7 +29,7 @@ class VirtualCpu:
 
     def __init__(self, machine: Machine, shadow: Shadow, clock: Callable[[], int]):
         self.machine, self.cpu, self.shadow, self.clock = machine, machine.cpu, shadow, clock
-        self.regs = machine.regs
+        self.regs, self._cs = machine.regs, self.cpu.env.segs[c.CS]
         self.cr0, self.cr2, self.cr3, self.cr4 = self.cpu.cr[0], 0, 0, 0
         self.efer = 0
         self.dr = [0, 0, 0, 0, 0, 0, 0xFFFF0FF0, 0x400]
@@ -37,6 +37,7 @@ class VirtualCpu:
         self.cpl, self.interrupts, self.iopl = 0, False, 0
         self._shadowed_at = -1
         self._tables = {name: self.cpu.table(name) for name in ("gdt", "idt", "ldt", "tr")}
+        self._tlb: dict[tuple[int, bool, bool], int] = {}  # (linear page, write, user) -> physical address
         self._frames: dict[int, int] = {}                  # code pages: linear page -> physical address
         # The real CPU: ring 1, IF always set, paging always on with read-only pages respected and no-execute bits
         # in force, RDTSC trapping, no descriptor table, no system-call entry.
@@ -115,29 +116,39 @@ class VirtualCpu:
     def mmu(self) -> Mmu:
         return Mmu(self.cr0, self.cr3, self.cr4, bool(self.efer & c.EFER_NXE))
 
-    def translate(self, address: int, **access):
+    def translate(self, address: int, **access) -> Translation:
         """See paging.walk. Setting accessed bits changes no shadow entry: those exist only where the bit is set."""
         return walk(self.machine.ram, self.mmu, address, **access)
 
+    def _physical(self, address: int, write: bool, user: bool) -> int:
+        """Translate by the virtual CPU's own TLB, which the guest has to flush like a real one."""
+        key = address >> 12, write, user
+        frame = self._tlb.get(key)
+        if frame is None:
+            frame = self._tlb[key] = self.translate(address, write=write, user=user).physical & ~4095
+        return frame | address & 4095
+
     def read_linear(self, address: int, size: int, user: bool = False) -> bytes:
         ram = self.machine.ram
-        return b"".join(ram.read(self.translate(start, user=user).physical, length)
-                        for start, length in pages(address, size))
+        if (address & 4095) + size <= 4096:
+            return ram.read(self._physical(address, False, user), size)
+        return b"".join(ram.read(self._physical(start, False, user), length) for start, length in pages(address, size))
 
     def write_linear(self, address: int, data: bytes, user: bool = False) -> None:
         """Every page is checked before the first byte is written; shadow tables follow."""
-        targets = [(self.translate(start, write=True, user=user).physical, length)
-                   for start, length in pages(address, len(data))]
+        targets = [(self._physical(start, True, user), length) for start, length in pages(address, len(data))]
         done = 0
         for physical, length in targets:
             self.machine.ram.write(physical, data[done:done + length])
-            self.shadow.guest_wrote(physical, length)
+            if self.shadow.traces(physical):
+                self.shadow.guest_wrote(physical, length)
+                self.mappings_changed()
             done += length
         self.machine.wrote(address, len(data))
 
     def check_writable(self, address: int, size: int, user: bool) -> None:
         for start, _ in pages(address, size):
-            self.translate(start, write=True, user=user)
+            self._physical(start, True, user)
 
     # -- instructions -------------------------------------------------------------------------------------------
     @property
@@ -145,8 +156,9 @@ class VirtualCpu:
         return self.machine.linear_eip
 
     def mappings_changed(self) -> None:
-        """The guest's page tables changed: where code stands must be looked up again."""
+        """The guest changed or flushed its translations."""
         self._frames.clear()
+        self._tlb.clear()
 
     def instruction(self) -> Instruction | None:
         """The instruction at EIP, read through the guest's page tables; None where there is none."""
@@ -163,7 +175,7 @@ class VirtualCpu:
         except (Fault, Dead):
             if frame is None:
                 return None
-        return decode(code, address, bool(self.cpu.env.segs[c.CS].flags & 1 << 22))
+        return decode(code, address, bool(self._cs.flags & 1 << 22))
 
     def address_of(self, memory: Memory) -> int:
         """The linear address of a memory operand."""
@@ -180,6 +192,7 @@ class VirtualCpu:
             raise Dead(f"the guest leaves protected mode at {self.eip:#010x}: the lab's machine does not model real mode")
         changed = self.cr0 ^ value
         self.cr0 = value | c.CR0_ET
+        self.mappings_changed()
         if changed & (c.CR0_MP | c.CR0_EM | c.CR0_TS):
             self._set_real(x86.UC_X86_REG_CR0, self.cpu.cr[0] & ~0xE | value & 0xE)
         if changed & c.CR0_PG:
@@ -207,7 +220,7 @@ class VirtualCpu:
 
     def switch(self) -> None:
         """Put the shadow of the guest's current address space into the real CR3."""
-        self._frames.clear()
+        self.mappings_changed()
         self.shadow.use(self.mmu)
 
     def _set_real(self, register: int, value: int) -> None:

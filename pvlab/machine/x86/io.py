@@ -36,7 +36,7 @@ def port_access(processor, instruction: Instruction) -> PortAccess:
 
 def check_permission(processor, access: PortAccess) -> None:
     """Raise #GP unless CPL <= IOPL or the TSS's I/O bitmap allows every byte (Intel SDM vol. 1, 19.5)."""
-    if processor.cpl <= processor.eflags >> 12 & 3:
+    if processor.cpl <= processor.iopl:
         return
     tr = processor.table("tr")
     if tr.flags >> 8 & 13 != 9 or tr.limit < 103:

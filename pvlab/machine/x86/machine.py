@@ -36,6 +36,7 @@ class Machine:
         self.engine.map(self.ram)
         self.cpu = c.Cpu(self.engine)
         self.regs = self.cpu.regs
+        self._env, self._cs = self.cpu.env, self.cpu.env.segs[c.CS]
         self.state = self.engine.state
         self._stop_before = stop_before
         self.live_mmu = self._engine_mmu     # by which tables the running guest's code is found in RAM
@@ -70,7 +71,7 @@ class Machine:
         while True:
             state.stop_instructions = until
             state.stop_blocks = state.blocks + SLICE
-            why = engine.enter(cpu.env.eip)
+            why = engine.enter(self._env.eip)
             if why is Why.RETRANSLATE:
                 begin, size = engine.fresh
                 engine.forget_code(begin, begin + size)
@@ -87,11 +88,12 @@ class Machine:
 
     @property
     def linear_eip(self) -> int:
-        return self.cpu.env.eip + self.cpu.env.segs[c.CS].base & 0xFFFFFFFF
+        """The linear address of the instruction at EIP."""
+        return self._env.eip + self._cs.base & 0xFFFFFFFF
 
     def retire(self, size: int) -> None:
         """The instruction at EIP, `size` bytes long, has been executed by someone else."""
-        self.cpu.eip += size
+        self._env.eip = self._env.eip + size & 0xFFFFFFFF
         self.state.instructions += 1
         self.cpu.interrupt_shadow = False
 
@@ -114,7 +116,7 @@ class Machine:
         """Called inside a run, when the saved context is out of date."""
         mmu = self.live_mmu()
         self._code_pages.update((address >> 12, address + size - 1 >> 12))
-        wide = bool(self.cpu.env.segs[c.CS].flags & 1 << 22)
+        wide = bool(self._cs.flags & 1 << 22)
         try:
             code = self._read(mmu, address, size, mark=False)
         except (Fault, Dead):
@@ -142,6 +144,11 @@ class Machine:
     @eflags.setter
     def eflags(self, value: int) -> None:
         self.cpu.eflags = value
+
+    @property
+    def iopl(self) -> int:
+        """The I/O privilege level; like IF, it stands in QEMU's flags as it is."""
+        return self._env.eflags >> 12 & 3
 
     @property
     def interrupt_shadow(self) -> bool:
@@ -182,6 +189,8 @@ class Machine:
     # ------------------------------------------------------------------------------------------- memory
     def read_linear(self, address: int, size: int, user: bool = False) -> bytes:
         """Read through the page tables, as the CPU itself does (supervisor) or as user code. May raise Fault."""
+        if (address & 4095) + size <= 4096:
+            return self.ram.read(walk(self.ram, self.mmu, address, user=user).physical, size)
         return self._read(self.mmu, address, size, user)
 
     def _read(self, mmu: Mmu, address: int, size: int, user: bool = False, mark: bool = True) -> bytes:
@@ -222,7 +231,7 @@ class Machine:
                 code += self.ram.read(walk(self.ram, self.mmu, start, mark=False).physical, length)
         except (Fault, Dead):
             pass
-        return decode(code, address, bool(self.cpu.env.segs[c.CS].flags & 1 << 22)) if code else None
+        return decode(code, address, bool(self._cs.flags & 1 << 22)) if code else None
 
 
 def pages(address: int, size: int):

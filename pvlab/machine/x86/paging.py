@@ -5,6 +5,7 @@ walker sets accessed and dirty bits as the CPU does: a directory's when it is pa
 """
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,27 +21,19 @@ RESERVED = 0x7FFF_FFF0_0000_0000
 CODE_PRESENT, CODE_WRITE, CODE_USER, CODE_RESERVED, CODE_FETCH = 1, 2, 4, 8, 16
 
 
-class Step(NamedTuple):
-    """One entry that a walk passed: level 3 (PAE pointer table), 2 (directory) or 1 (page table)."""
-
-    level: int
-    address: int
-    entry: int
-
-
 class Translation(NamedTuple):
     """Where a linear address leads, and what may be done there.
 
-    `size` is 4 KiB, 2 MiB or 4 MiB; `path` holds the entries passed, the leaf last.
+    `path` holds (level, physical address, entry) for each entry passed, the leaf last: level 3 is PAE's pointer
+    table, 2 a directory, 1 a page table.
     """
 
     physical: int
-    size: int
     writable: bool
     user: bool
     executable: bool
     dirty: bool
-    path: tuple[Step, ...]
+    path: tuple[tuple[int, int, int], ...]
 
 
 class Mmu(NamedTuple):
@@ -52,10 +45,9 @@ class Mmu(NamedTuple):
     nxe: bool     # EFER.NXE: no-execute bits count
 
 
-def _entry(ram: Ram, address: int, size: int) -> int:
-    if address + size > ram.size:
-        raise Dead(f"a page table at physical address {address:#x} is outside RAM")
-    return ram.u64(address) if size == 8 else ram.u32(address)
+_PAE_LEVELS = ((3, 30, 3), (2, 21, 511), (1, 12, 511))        # (level, shift, mask of the index)
+_TWO_LEVELS = ((2, 22, 1023), (1, 12, 1023))
+_u32, _u64 = struct.Struct("<I").unpack_from, struct.Struct("<Q").unpack_from
 
 
 def walk(ram: Ram, mmu: Mmu, linear: int, write: bool = False, user: bool = False, fetch: bool = False,
@@ -64,38 +56,30 @@ def walk(ram: Ram, mmu: Mmu, linear: int, write: bool = False, user: bool = Fals
 
     `mark`: set accessed and dirty bits. Raises Dead where a table lies outside RAM.
     """
-    if not mmu.cr0 & CR0_PG:
-        return Translation(linear, 4096, True, True, True, True, ())
-    pae = bool(mmu.cr4 & CR4_PAE)
+    cr0, cr3, cr4, nxe = mmu
+    if not cr0 & CR0_PG:
+        return Translation(linear, True, True, True, True, ())
+    pae = cr4 & CR4_PAE
     code = CODE_WRITE * write | CODE_USER * user
-    if fetch and pae and mmu.nxe:
+    if fetch and pae and nxe:
         code |= CODE_FETCH
-    path: list[Step] = []
-    rights, no_execute = WRITABLE | USER, 0
-
     if pae:
-        width = 8
-        table = mmu.cr3 & 0xFFFFFFE0
-        levels = ((3, 30, 3), (2, 21, 511), (1, 12, 511))
+        levels, load, width, frame_mask, table = _PAE_LEVELS, _u64, 8, FRAME, cr3 & 0xFFFFFFE0
     else:
-        width = 4
-        table = mmu.cr3 & 0xFFFFF000
-        levels = ((2, 22, 1023), (1, 12, 1023))
+        levels, load, width, frame_mask, table = _TWO_LEVELS, _u32, 4, 0xFFFFF000, cr3 & 0xFFFFF000
+    rights, no_execute, path = WRITABLE | USER, 0, []
     for level, shift, mask in levels:
         address = table + (linear >> shift & mask) * width
-        entry = _entry(ram, address, width)
-        path.append(Step(level, address, entry))
+        try:
+            entry = load(ram.bytes, address)[0]
+        except struct.error:
+            raise Dead(f"a page table at physical address {address:#x} is outside RAM") from None
+        path.append((level, address, entry))
         if not entry & PRESENT:
             raise Fault(PAGE, code, linear)
-        leaf = level == 1 or level == 2 and entry & LARGE and (pae or mmu.cr4 & CR4_PSE)
-        if pae:
-            forbidden = RESERVED
-            if entry & NO_EXECUTE and (level == 3 or not mmu.nxe):
-                forbidden |= NO_EXECUTE
-            if leaf and level == 2:
-                forbidden |= 0x1FE000
-            if entry & forbidden:
-                raise Fault(PAGE, code | CODE_PRESENT | CODE_RESERVED, linear)
+        leaf = level == 1 or level == 2 and entry & LARGE and (pae or cr4 & CR4_PSE)
+        if entry > 0xFFFFFFFF or leaf and level == 2:
+            _check_reserved(entry, level, leaf, nxe, code, linear, pae)
         if level < 3:
             rights &= entry
             no_execute |= entry & NO_EXECUTE
@@ -103,24 +87,33 @@ def walk(ram: Ram, mmu: Mmu, linear: int, write: bool = False, user: bool = Fals
             break
         if mark and level == 2 and not entry & ACCESSED:
             ram.set_u32(address, entry & 0xFFFFFFFF | ACCESSED)
-        table = entry & (FRAME if pae else 0xFFFFF000)
+        table = entry & frame_mask
 
-    size = 4096 if level == 1 else 1 << shift
-    writable = bool(rights & WRITABLE)
-    allowed = (not user or rights & USER) and not (fetch and no_execute)
-    if write and not writable and (user or mmu.cr0 & CR0_WP):
-        allowed = False
-    if not allowed:
+    if (user and not rights & USER or fetch and no_execute
+            or write and not rights & WRITABLE and (user or cr0 & CR0_WP)):
         raise Fault(PAGE, code | CODE_PRESENT, linear)
     if mark:
         marked = entry | ACCESSED | DIRTY * write
         if marked != entry:
             ram.set_u32(address, marked & 0xFFFFFFFF)
             entry = marked
-            path[-1] = Step(level, address, entry)
-    frame = entry & (FRAME if pae else 0xFFFFF000) & ~(size - 1)
-    return Translation(frame | linear & size - 1, size, writable, bool(rights & USER), not no_execute,
-                       bool(entry & DIRTY), tuple(path))
+            path[-1] = level, address, entry
+    offset = (1 << shift) - 1
+    return Translation(entry & frame_mask & ~offset | linear & offset, bool(rights & WRITABLE), bool(rights & USER),
+                       not no_execute, bool(entry & DIRTY), tuple(path))
+
+
+def _check_reserved(entry: int, level: int, leaf: bool, nxe: bool, code: int, linear: int, pae: int) -> None:
+    """Raise a page fault for reserved bits in a PAE entry."""
+    if not pae:
+        return
+    forbidden = RESERVED
+    if level == 3 or not nxe:
+        forbidden |= NO_EXECUTE
+    if leaf and level == 2:
+        forbidden |= 0x1FE000
+    if entry & forbidden:
+        raise Fault(PAGE, code | CODE_PRESENT | CODE_RESERVED, linear)
 
 
 class PageTables:
