@@ -149,7 +149,11 @@ class TrapAndEmulate(Monitor):
 
 
 def changed(before: bytes, after: bytes) -> list[int]:
-    """Offsets of the 8-byte words in which two pages differ."""
-    if before == after:
-        return []
-    return [at for at in range(0, 4096, 8) if before[at:at + 8] != after[at:at + 8]]
+    """Offsets of the 8-byte words in which two pages differ. As one large number, a page is compared at once."""
+    difference = int.from_bytes(before, "little") ^ int.from_bytes(after, "little")
+    offsets = []
+    while difference:
+        word = ((difference & -difference).bit_length() - 1) // 64
+        offsets.append(word * 8)
+        difference &= -1 << (word + 1) * 64
+    return offsets
