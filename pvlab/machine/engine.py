@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import enum
 import functools
+import weakref
 from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from pvlab.guests.toolchain import build_shared
 
 BLOCKS = 1 << 16
 _NO_BLOCK = BLOCKS
+_CODE_BUFFER = 64 << 20       # for translated code; a full one is emptied and filled again
 NOWHERE = (1 << 64) - 1
 _FLUSH_TLB = unicorn.UC_CTL_TLB_FLUSH | (unicorn.UC_CTL_IO_WRITE << 30)
 _REMOVE_CACHE = unicorn.UC_CTL_TB_REMOVE_CACHE | (2 << 26) | (unicorn.UC_CTL_IO_WRITE << 30)
@@ -84,10 +86,13 @@ class Engine:
                  describe: Callable[[int, int], tuple[list[int], int, list[int]]] | None = None):
         self.uc = unicorn.Uc(arch, mode)
         self.uc.ctl_set_cpu_model(model)
+        self.uc.ctl_set_tcg_buffer_size(_CODE_BUFFER)
         self.uc.ctl_exits_enabled(True)      # emu_start's `until` would be probed in the guest's address space
         self._handle = self.uc._uch
         self.state = _State(stop_instructions=NOWHERE, stop_blocks=NOWHERE, repeat=NOWHERE, pass_=NOWHERE)
-        self.state.describe = _DESCRIBE(self._on_new_block)
+        # Held weakly: an engine in a cycle would wait for the garbage collector, with all its memory.
+        on_new_block = weakref.WeakMethod(self._on_new_block)
+        self.state.describe = _DESCRIBE(lambda index: on_new_block()(index))
         self._describe = describe
         self._offsets: dict[int, list[int]] = {}
         self._points: set[int] = set()
