@@ -53,15 +53,17 @@ class _Block(ctypes.Structure):
 
 
 _DESCRIBE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint32)
+_GIVEN_UP = ctypes.CFUNCTYPE(None, ctypes.c_uint64)
 
 
 class _State(ctypes.Structure):
     """struct state of hooks.c."""
 
     _fields_ = [(name, ctypes.c_uint64) for name in (
-        "instructions", "repeats", "blocks", "stop_instructions", "stop_blocks", "repeat", "point", "pass_", "fault")]
+        "instructions", "extra", "blocks", "stop_instructions", "stop_blocks", "repeat", "point", "pass_", "fault")]
     _fields_ += [(name, ctypes.c_uint32) for name in ("why", "vector", "current", "continued", "window", "used")]
-    _fields_ += [("newest", ctypes.c_uint64), ("describe", _DESCRIBE), ("table", _Block * BLOCKS)]
+    _fields_ += [("newest", ctypes.c_uint64), ("describe", _DESCRIBE), ("given_up", _GIVEN_UP),
+                 ("table", _Block * BLOCKS)]
 
 
 @functools.cache
@@ -91,8 +93,9 @@ class Engine:
         self._handle = self.uc._uch
         self.state = _State(stop_instructions=NOWHERE, stop_blocks=NOWHERE, repeat=NOWHERE, pass_=NOWHERE)
         # Held weakly: an engine in a cycle would wait for the garbage collector, with all its memory.
-        on_new_block = weakref.WeakMethod(self._on_new_block)
+        on_new_block, uncount = weakref.WeakMethod(self._on_new_block), weakref.WeakMethod(self.uncount)
         self.state.describe = _DESCRIBE(lambda index: on_new_block()(index))
+        self.state.given_up = _GIVEN_UP(lambda address: uncount()(address))
         self._describe = describe
         self._offsets: dict[int, list[int]] = {}
         self._points: set[int] = set()

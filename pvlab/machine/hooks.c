@@ -13,6 +13,7 @@ typedef unsigned int u32;
 
 enum { RUNNING, EXCEPTION, INVALID, DEADLINE, POINT, RETRANSLATE, WINDOW };
 enum { BLOCKS = 1 << 16 };
+enum { TRANSLATION = 1000 };  /* what translating a block weighs: some microseconds, against nanoseconds */
 static const u64 NOWHERE = ~0ULL;
 
 struct block {
@@ -25,7 +26,7 @@ struct block {
 
 struct state {
     u64 instructions; /* retired, counted in whole blocks */
-    u64 repeats;      /* repetitions of REP string instructions beyond the first, which count as no instruction */
+    u64 extra;        /* work that counts as no instruction: repetitions of REP beyond the first, translating code */
     u64 blocks;       /* blocks entered */
     u64 stop_instructions, stop_blocks; /* stop at the first block boundary at or past either */
     u64 repeat;       /* the REP that ended the block before, or NOWHERE */
@@ -41,6 +42,8 @@ struct state {
     u64 newest;       /* the highest key so far: the engine fills its code buffer upwards */
     /* Python's answer to "what is this block?": fills in the entry; 0: it has new points, translate it again */
     int (*describe)(u32 index);
+    /* told when the block entered last was given up before the instruction at this address */
+    void (*given_up)(u64 address);
     struct block table[BLOCKS];
 };
 
@@ -95,6 +98,21 @@ static struct block *look_up(struct state *s, u64 key)
     return &s->table[i];
 }
 
+/* Code that overwrites the block it stands in: QEMU gives the block up before the store, and runs the store alone, as a
+ * block of one instruction in the middle of the old one. (So does single-stepping code, which gives nothing up.) */
+static void check_given_up(void *uc, struct state *s, struct block *b)
+{
+    struct block *last = &s->table[s->current];
+    if (b->address < last->address || b->address + b->size >= last->address + last->size)
+        return;
+    u64 eflags = 0;
+    reg_read(uc, eflags_register, &eflags);
+    if (!(eflags & 0x100)) {
+        s->extra += TRANSLATION;
+        s->given_up(b->address);
+    }
+}
+
 void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
 {
     if (s->instructions >= s->stop_instructions || s->blocks >= s->stop_blocks) {
@@ -119,6 +137,7 @@ void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
         }
         b->address = address;
         b->size = size;
+        s->extra += TRANSLATION;
         if (!s->describe((u32)(b - s->table))) {
             stop(uc, s, RETRANSLATE);
             return;
@@ -127,11 +146,13 @@ void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
         s->newest = key;
         s->used++;
     }
+    if (s->current != BLOCKS && b->instructions == 1)
+        check_given_up(uc, s, b);
     s->current = (u32)(b - s->table);
     s->blocks++;
     s->continued = s->repeat == address && b->repeat == address;
     if (s->continued)
-        s->repeats++;
+        s->extra++;
     else
         s->instructions += b->instructions;
     s->repeat = b->repeat;
