@@ -22,22 +22,37 @@ class Ram:
 
     def read(self, address: int, size: int) -> bytes:
         if address < 0 or address + size > self.size:
-            raise Dead(f"physical address {address:#x} is outside RAM ({self.size:#x} bytes)")
+            raise self._outside(address)
         return self.bytes[address:address + size]
 
     def write(self, address: int, data: bytes) -> None:
         if address < 0 or address + len(data) > self.size:
-            raise Dead(f"physical address {address:#x} is outside RAM ({self.size:#x} bytes)")
+            raise self._outside(address)
         self.bytes[address:address + len(data)] = data
 
     def u32(self, address: int) -> int:
-        return _U32.unpack(self.read(address, 4))[0]
+        return self._load(_U32, address)
 
     def u64(self, address: int) -> int:
-        return _U64.unpack(self.read(address, 8))[0]
+        return self._load(_U64, address)
 
     def set_u32(self, address: int, value: int) -> None:
-        self.write(address, _U32.pack(value & 0xFFFFFFFF))
+        self._store(_U32, address, value & 0xFFFFFFFF)
 
     def set_u64(self, address: int, value: int) -> None:
-        self.write(address, _U64.pack(value & 0xFFFFFFFFFFFFFFFF))
+        self._store(_U64, address, value & 0xFFFFFFFFFFFFFFFF)
+
+    def _load(self, form: struct.Struct, address: int) -> int:
+        try:
+            return form.unpack_from(self.bytes, address)[0]
+        except struct.error:
+            raise self._outside(address) from None
+
+    def _store(self, form: struct.Struct, address: int, value: int) -> None:
+        try:
+            form.pack_into(self.bytes, address, value)
+        except struct.error:
+            raise self._outside(address) from None
+
+    def _outside(self, address: int) -> Dead:
+        return Dead(f"physical address {address:#x} is outside RAM ({self.size:#x} bytes)")

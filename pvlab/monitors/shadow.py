@@ -46,6 +46,7 @@ class Shadow:
     def drop_all(self) -> None:
         """Forget every shadow: each is rebuilt when needed."""
         self._forget()
+        self._machine.engine.flush_tlb()
         if self._mmu is not None:
             self.use(self._mmu)
 
@@ -81,9 +82,11 @@ class Shadow:
             root = self._root()
         except MemoryError:
             self._forget()
+            self._machine.engine.flush_tlb()
             root = self._root()
-        self._machine.cpu.cr[3] = BASE + root
-        self._machine.engine.flush_tlb()
+        if self._machine.cpu.cr[3] != BASE + root:       # the same shadow is as true as it was: nothing to flush
+            self._machine.cpu.cr[3] = BASE + root
+            self._machine.engine.flush_tlb()
 
     def _root(self) -> int:
         mmu = self._mmu

@@ -38,7 +38,7 @@ class VirtualCpu:
         self._shadowed_at = -1
         self._tables = {name: self.cpu.table(name) for name in ("gdt", "idt", "ldt", "tr")}
         self._tlb: dict[tuple[int, bool, bool], int] = {}  # (linear page, write, user) -> physical address
-        self._frames: dict[int, int] = {}                  # code pages: linear page -> physical address
+        self._frames: dict[tuple[int, int], int] = {}      # code: (address space, linear page) -> physical address
         # The real CPU: ring 1, IF always set, paging always on with read-only pages respected and no-execute bits
         # in force, RDTSC trapping, no descriptor table, no system-call entry.
         self._set_real(x86.UC_X86_REG_CR4, c.CR4_PAE | c.CR4_TSD)
@@ -156,14 +156,15 @@ class VirtualCpu:
         return self.machine.linear_eip
 
     def mappings_changed(self) -> None:
-        """The guest changed or flushed its translations."""
+        """The guest changed its translations."""
         self._frames.clear()
         self._tlb.clear()
 
     def instruction(self) -> Instruction | None:
         """The instruction at EIP, read through the guest's page tables; None where there is none."""
         address = self.machine.linear_eip
-        page, offset = address >> 12, address & 4095
+        # Code that runs is mapped by tables that are traced: what we know of it holds until one of them is written.
+        page, offset = (self.cr3, address >> 12), address & 4095
         frame = self._frames.get(page)
         try:
             if frame is None:
@@ -192,11 +193,12 @@ class VirtualCpu:
             raise Dead(f"the guest leaves protected mode at {self.eip:#010x}: the lab's machine does not model real mode")
         changed = self.cr0 ^ value
         self.cr0 = value | c.CR0_ET
-        self.mappings_changed()
+        self._tlb.clear()
         if changed & (c.CR0_MP | c.CR0_EM | c.CR0_TS):
             self._set_real(x86.UC_X86_REG_CR0, self.cpu.cr[0] & ~0xE | value & 0xE)
         if changed & c.CR0_PG:
             self.shadow.drop_all()      # while paging was off, nobody watched the guest's page tables
+            self.mappings_changed()
             self.switch()
 
     def set_cr3(self, value: int) -> None:
@@ -220,7 +222,7 @@ class VirtualCpu:
 
     def switch(self) -> None:
         """Put the shadow of the guest's current address space into the real CR3."""
-        self.mappings_changed()
+        self._tlb.clear()
         self.shadow.use(self.mmu)
 
     def _set_real(self, register: int, value: int) -> None:
