@@ -47,7 +47,7 @@ def test_under_a_monitor_only_exits_are_priced():
     assert found.by_reason == {} and found.total == found.guest
     assert found.unpriced == {"cli": 100, "int": 50, "io:write": 7, "page-fault:guest": 3, "exception": 2}
     found = bill(TRAPPED, "p4-1700-2002")
-    assert found.by_reason == {"io:write": 7 * 2067} and found.undivided == 7 * 2067
+    assert found.by_reason == {"io:write": 7 * 2087} and found.undivided == 7 * 2087
     assert found.hardware == found.monitor == 0
     assert bill(TRAPPED, "xeon-2400-2003").by_reason == {}
 

@@ -226,7 +226,7 @@ class TestBreakEven:
     def test_what_is_supposed_counts_once_for_each_exit_that_lacks_it(self):
         assert self.outcome(supposed=100).per_exit == 861
         io_only = self.outcome("p4-1700-2002", supposed=100)
-        assert io_only.unknown == 210 and io_only.cycles == 45_000 + 50 * 2067 + 210 * 100
+        assert io_only.unknown == 210 and io_only.cycles == 45_000 + 50 * 2087 + 210 * 100
 
     def test_native_events_are_priced_on_the_other_side(self):
         found = self.outcome("p4-672-2006")
