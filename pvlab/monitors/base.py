@@ -22,6 +22,7 @@ BUDGET = 200_000_000   # guest instructions
 # So what else the host does for it is weighed, and limited, too: a stop of the engine weighs 100 (it takes the host some
 # ten microseconds, an instruction a few nanoseconds), and a guest may have its budget once more, and this:
 VISIT, ALLOWANCE = 100, 20_000_000
+_STOPS = 5000          # stops between two reports of progress: some 0.1 s
 _PATIENCE = 100        # device events that a halted guest sleeps through before we say that all are masked
 
 # Multiboot Specification 0.6.96, sections 3.2 and 3.3
@@ -83,9 +84,9 @@ class Monitor:
 
     # ------------------------------------------------------------------------------------------- the loop
     def _loop(self, budget: int) -> None:
-        """Enter, exit, handle, until a slice is over."""
+        """Enter, exit, handle, until a slice is over: so many stops, or the machine's own slice of blocks."""
         machine, board = self.machine, self.board
-        while True:
+        for _ in range(_STOPS):
             self._check_budget(budget)
             until = self.take_interrupt() or budget
             event = board.next_event()
@@ -96,7 +97,7 @@ class Monitor:
             if why is not Why.DEADLINE:
                 self.dispatch(why)
             elif machine.instructions < until:
-                return                # only the slice is over: time to look at the world
+                return
 
     def _check_budget(self, budget: int) -> None:
         machine = self.machine
