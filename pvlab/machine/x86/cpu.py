@@ -36,7 +36,6 @@ EFER, EFER_NXE = 0xC0000080, 0x800
 
 # QEMU's hflags: facts about the CPU's mode that select how code is translated (target/i386/cpu.h)
 _H_CPL, _H_INHIBIT, _H_CS32, _H_SS32, _H_ADDSEG = 3, 1 << 3, 1 << 4, 1 << 5, 1 << 6
-_CC_EFLAGS = 1  # cc_op: the arithmetic flags stand in cc_src as they are
 
 
 class Segment(NamedTuple):
@@ -113,21 +112,12 @@ class Cpu:
 
     @property
     def eflags(self) -> int:
-        """EFLAGS. QEMU computes the arithmetic flags when asked; then they are kept as they are."""
-        env = self.env
-        if env.cc_op != _CC_EFLAGS:
-            self._settle(self._engine.register(x86.UC_X86_REG_EFLAGS))
-        return env.eflags & ~(ARITHMETIC | DF) | env.cc_src & ARITHMETIC | (DF if env.df < 0 else 0) | 2
+        """EFLAGS. While it runs, QEMU keeps the arithmetic flags and DF elsewhere; whenever it stops, they stand here."""
+        return self.env.eflags | 2
 
     @eflags.setter
     def eflags(self, value: int) -> None:
-        self._settle(value)
-
-    def _settle(self, value: int) -> None:
-        env = self.env
-        env.eflags = value & ~(ARITHMETIC | DF) & 0x3F7FD7 | 2
-        env.cc_op, env.cc_src, env.cc_dst = _CC_EFLAGS, value & ARITHMETIC, 0
-        env.df = -1 if value & DF else 1
+        self.env.eflags = value & 0x3F7FD7 | 2
 
     @property
     def efer(self) -> int:

@@ -1,0 +1,6 @@
+"""`python -m pvlab` is the command `pvlab`."""
+import sys
+
+from pvlab.cli import main
+
+sys.exit(main())

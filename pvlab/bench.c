@@ -1,0 +1,42 @@
+/* The guest that `pvlab bench` times: does one thing n times. The thing is one exit under trap-and-emulate, so two
+ * runs with different n differ by that many exits, and by nothing else that takes time. */
+#include <pvlab.h>
+
+/* Page tables in PAE format: 8-byte entries, four pages of directory for 4 GiB. The first 32 MiB are mapped as they
+ * are, in pages of 4 KiB. */
+enum { TABLES = 16, ENTRIES = 512, PRESENT_WRITABLE = 3 };
+static uint64_t pointers[4] __attribute__((aligned(32)));
+static uint64_t directory[ENTRIES] __attribute__((aligned(4096)));
+static uint64_t tables[TABLES][ENTRIES] __attribute__((aligned(4096)));
+
+static void turn_paging_on(void)
+{
+    for (uint32_t page = 0; page < TABLES * ENTRIES; page++)
+        tables[page / ENTRIES][page % ENTRIES] = (page << 12) | PRESENT_WRITABLE;
+    for (uint32_t i = 0; i < TABLES; i++)
+        directory[i] = (uintptr_t)tables[i] | PRESENT_WRITABLE;
+    pointers[0] = (uintptr_t)directory | 1;
+    __asm__ volatile("mov %%cr4, %%eax; or $0x20, %%eax; mov %%eax, %%cr4\n"        /* CR4.PAE */
+                     "mov %0, %%cr3\n"
+                     "mov %%cr0, %%eax; or $0x80000000, %%eax; mov %%eax, %%cr0"    /* CR0.PG */
+                     : : "r"(pointers) : "eax", "memory");
+}
+
+int main(void)
+{
+    uint32_t n = pv_param("n", 100);
+    turn_paging_on();
+    if (pv_param_is("what", "cli"))
+        while (n--)
+            __asm__ volatile("cli" ::: "memory");
+    else if (pv_param_is("what", "mov-cr3"))
+        while (n--)
+            __asm__ volatile("mov %0, %%cr3" : : "r"(pointers) : "memory");
+    else if (pv_param_is("what", "io:write"))
+        while (n--)
+            pv_out8(0x80, 0);
+    else                                            /* the first touch of a page that nothing else uses */
+        for (volatile char *page = (char *)0x800000; n--; page += 4096)
+            *page;
+    return 0;
+}
