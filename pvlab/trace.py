@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from pvlab.machine.x86.faults import EXCEPTIONS
+
 if TYPE_CHECKING:
     from pvlab.costs import Bill
 
@@ -63,13 +65,7 @@ REASONS = {
     "interrupt": "an external interrupt arrived while the guest ran",
 }
 
-# Interrupts and exceptions that a guest can receive. Vectors 0-31 are the architecture's (Intel SDM vol. 3, table 6-1).
-EXCEPTIONS = {
-    0: "divide-error", 1: "debug", 2: "nmi", 3: "breakpoint", 4: "overflow", 5: "bound-range", 6: "invalid-opcode",
-    7: "device-not-available", 8: "double-fault", 10: "invalid-tss", 11: "segment-not-present", 12: "stack-fault",
-    13: "general-protection", 14: "page-fault", 16: "x87-error", 17: "alignment-check", 18: "machine-check",
-    19: "simd-error",
-}
+# Interrupts and exceptions that a guest can receive.
 EVENTS = (*EXCEPTIONS.values(), "int", "interrupt")
 
 # How a run can end.

@@ -13,9 +13,9 @@ from pvlab.machine.x86 import io
 from pvlab.machine.x86.cpu import EAX, EBX, ESP, IF, SS, TF
 from pvlab.machine.x86.decode import PORT_IO
 from pvlab.machine.x86.events import raise_event
-from pvlab.machine.x86.faults import UD, Fault
+from pvlab.machine.x86.faults import EXCEPTIONS, UD, Fault
 from pvlab.machine.x86.machine import Machine
-from pvlab.trace import EXCEPTIONS, Run, Trace, digest
+from pvlab.trace import Run, Trace, digest
 
 BUDGET = 200_000_000   # guest instructions
 # A guest that does little but exit, repeat a REP or rewrite its code would take hours over its budget of instructions.

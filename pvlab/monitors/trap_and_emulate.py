@@ -16,13 +16,12 @@ from __future__ import annotations
 from pvlab.machine.engine import Why
 from pvlab.machine.memory import Dead
 from pvlab.machine.x86.cpu import CR0_PG
-from pvlab.machine.x86.faults import GP, PAGE, Fault
+from pvlab.machine.x86.faults import EXCEPTIONS, GP, PAGE, Fault
 from pvlab.machine.x86.paging import CODE_FETCH, CODE_WRITE, Translation
 from pvlab.monitors import emulate
 from pvlab.monitors.base import Monitor
 from pvlab.monitors.shadow import Shadow
 from pvlab.monitors.vcpu import VirtualCpu
-from pvlab.trace import EXCEPTIONS
 
 
 class TrapAndEmulate(Monitor):

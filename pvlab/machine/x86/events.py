@@ -9,9 +9,8 @@ import struct
 
 from pvlab.machine.memory import Dead
 from pvlab.machine.x86.cpu import CS, ESP, IF, NT, RF, SS, TF, VM
-from pvlab.machine.x86.faults import DOUBLE, GP, HAS_ERROR_CODE, NP, PAGE, Fault
+from pvlab.machine.x86.faults import DOUBLE, EXCEPTIONS, GP, HAS_ERROR_CODE, NP, PAGE, Fault
 from pvlab.machine.x86.segments import CONFORMING, PRESENT, Stack, current_stack, fetch, inner_stack
-from pvlab.trace import EXCEPTIONS
 
 _CONTRIBUTORY = frozenset((0, 10, 11, 12, 13))
 

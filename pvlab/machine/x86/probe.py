@@ -14,11 +14,10 @@ from pvlab.machine.engine import Why
 from pvlab.machine.memory import Dead
 from pvlab.machine.x86 import cpu as c
 from pvlab.machine.x86 import io
-from pvlab.machine.x86.faults import Fault
+from pvlab.machine.x86.faults import EXCEPTIONS, Fault
 from pvlab.machine.x86.machine import Machine
 from pvlab.machine.x86.segments import descriptor
 from pvlab.tables import Table
-from pvlab.trace import EXCEPTIONS
 
 _CODE, _GDT, _TSS, _STACK, _LIMIT = ORIGIN, 0x8000, 0x9000, 0x7000, 10_000
 _END = b"\xcd\xff"          # int $0xff: the experiment came to its end
