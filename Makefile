@@ -39,8 +39,8 @@ lab: $(READY)
 
 # nbval executes each lesson and compares what it finds with what is stored; xdist gives each core whole files.
 test: $(READY)
-	@PVLAB_STATIC=1 $(RUN) -m pytest -n $(JOBS) --dist loadscope --nbval --nbval-current-env \
-	  --nbval-cell-timeout=120 $(OPTIONS)
+	@PVLAB_STATIC=1 $(RUN) -m pytest -n $(JOBS) --dist loadscope --max-worker-restart 0 \
+	  --nbval --nbval-current-env --nbval-cell-timeout=120 $(OPTIONS)
 
 notebooks: $(READY)
 	@$(RUN) -m pvlab.course.notebooks

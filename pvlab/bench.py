@@ -60,7 +60,8 @@ def empty_entry(n: int = 3000) -> float:
     import unicorn
 
     from pvlab.machine.x86.machine import Machine
-    engine, code = Machine().engine.uc, 0x100000
+    machine, code = Machine(), 0x100000
+    engine = machine.engine.uc      # `machine` owns the memory that it uses
     engine.mem_write(code, b"\x90\xeb\xfd")     # nop; jmp to the nop
     engine.hook_add(unicorn.UC_HOOK_CODE, lambda uc, *_: uc.emu_stop(), begin=code, end=code)
     engine.emu_start(code, 0)

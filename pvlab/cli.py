@@ -192,8 +192,8 @@ def lab(lesson: Annotated[str, typer.Argument(metavar="[LESSON]", help="A number
 @app.command()
 def guests(json: Json = False) -> None:
     """List the guests and their parameters."""
-    from pvlab import guests
-    rows = [entry.to_dict() for entry in guests()]
+    from pvlab import known_guests
+    rows = [entry.to_dict() for entry in known_guests()]
     say_list("guests", rows, json, "name description")
     for row in rows if not json else ():
         for table in parameter_tables(row["name"], row["parameters"]):
@@ -211,8 +211,8 @@ def monitors(json: Json = False) -> None:
 @app.command()
 def costs(json: Json = False) -> None:
     """List the cost models."""
-    from pvlab import costs
-    say_list("costs", [model.to_dict() for model in costs()], json, "name machine year clock_mhz")
+    from pvlab import cost_models
+    say_list("costs", [model.to_dict() for model in cost_models()], json, "name machine year clock_mhz")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What is drawn: exits by reason, cycles by reason, and exits over time. Each figure carries its numbers as a table.
+"""What is drawn: exits by reason, by rate and over time, and cycles. Each figure carries its numbers as a table.
 
 Colours are those of Okabe and Ito, which most colour-blind readers can tell apart; a family of reasons has the same
 colour and the same hatch in every figure, so that a figure reads in grey too. Nothing here touches pyplot or any
@@ -6,17 +6,10 @@ other global state, and no display is needed.
 """
 from __future__ import annotations
 
-import base64
-import textwrap
-from collections.abc import Sequence
-from contextlib import contextmanager
-from functools import cached_property
-from html import escape
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 from pvlab.costs.model import PARTS
-from pvlab.errors import PvlabError
+from pvlab.picture import FAINT, INK, Picture, blank, count_axis, style
 from pvlab.tables import NONE, Table, title_of
 from pvlab.trace import Run
 
@@ -36,12 +29,6 @@ FAMILIES = (
 _FAMILY = {reason: family for family in FAMILIES for reason in family[3]}
 _BY_PREFIX = {"event": _FAMILY["int"], "access": _FAMILY["io:read"]}
 
-# A figure is 9 inches wide and shown at about 1000 pixels: 13 points are readable at the back of a room.
-_WIDTH, _DPI = 9.0, 110
-INK, FAINT = "#222222", "#767676"
-_STYLE = {"font.family": "DejaVu Sans", "font.size": 13, "axes.titlesize": 14, "axes.titlelocation": "left",
-          "axes.edgecolor": INK, "axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False,
-          "hatch.linewidth": 0.7, "hatch.color": INK, "figure.facecolor": "white", "legend.frameon": False}
 # Beyond so many entries a reader no longer finds one, and a sliver of a stack nobody sees: the smallest are drawn as
 # one, and the table has them all.
 _MOST = 15
@@ -52,60 +39,6 @@ _TICKS_UP_TO, _BINS = 1500, 240
 def family(reason: str) -> tuple:
     """(name, colour, hatch, reasons) of the family of a reason, or of a bill's `event:…` or `access:…`."""
     return _FAMILY.get(reason) or _BY_PREFIX.get(reason.partition(":")[0]) or _FAMILY["other"]
-
-
-class Picture:
-    """A figure with the same numbers as a table, and a description for those who do not see it.
-
-    In a notebook it becomes two outputs, first the picture and then its description with the table. One output of
-    both would lose one of them: JupyterLab, nbconvert and GitHub each show a single form of an output, GitHub may
-    drop an image that is embedded in HTML, and JupyterLab gives a PNG output no alt text at all.
-    """
-
-    def __init__(self, figure, table: Table, alt: str):
-        self.figure, self.table, self.alt = figure, table, alt
-
-    @cached_property
-    def png(self) -> bytes:
-        """The figure as PNG, the same bytes for the same figure and versions of matplotlib and its libraries."""
-        buffer = BytesIO()
-        with style():
-            self.figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None, "Description": self.alt})
-        return buffer.getvalue()
-
-    @property
-    def text(self) -> str:
-        """The description and the table."""
-        return "\n".join([*textwrap.wrap(self.alt, 100), "", self.table.text()])
-
-    def html(self) -> str:
-        """The description and the table; the picture is not in it."""
-        return f"<p>{escape(self.alt)}</p>{self.table.html()}"
-
-    def image(self) -> str:
-        """The picture as one HTML element with its alt text, for where HTML is not sanitized (a widget)."""
-        data = base64.b64encode(self.png).decode("ascii")
-        return f'<img alt="{escape(self.alt)}" src="data:image/png;base64,{data}" style="width: 52em; max-width: 100%">'
-
-    def save(self, path: str | Path) -> None:
-        """Write the PNG. PvlabError if the file cannot be written."""
-        try:
-            Path(path).write_bytes(self.png)
-        except OSError as error:
-            raise PvlabError(f"cannot write {path}: {error.strerror}") from None
-
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        data = {"image/png": self.png, "text/plain": self.text, "text/html": self.html()}
-        return data, {"image/png": {"alt": self.alt}}
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-        png = base64.b64encode(self.png).decode("ascii")
-        display({"image/png": png, "text/plain": self.alt}, metadata={"image/png": {"alt": self.alt}}, raw=True)
-        display({"text/plain": self.table.text(), "text/html": self.html()}, raw=True)
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def exits(runs: Sequence[Run], most_reasons: int = _MOST) -> Picture:
@@ -252,23 +185,32 @@ def timeline(run: Run, since: int = 0, until: int | None = None) -> Picture:
                                   f"for each reason, {how}. {told}.")
 
 
-@contextmanager
-def style():
-    """matplotlib's own defaults and ours, whatever the user's matplotlibrc says; put back on leaving."""
-    import matplotlib
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        yield
+def rates(runs: Iterable[Run]) -> Picture:
+    """How often each run left for its monitor: a dot for each, in exits per 1,000 guest instructions."""
+    runs = list(runs)
+    found = {_workload(run): (run, 1000 * len(run.trace) / max(run.instructions, 1)) for run in runs}
+    found = dict(sorted(found.items(), key=lambda pair: pair[1][1]))
+    rows = [[name, run.instructions, len(run.trace), rate, run.instructions // len(run.trace) if rate else NONE]
+            for name, (run, rate) in found.items()]
+    title = f"How often the monitor is called: {runs[0].monitor}"
+    table = Table(["guest", "instructions", "exits", "exits per 1,000", "instructions per exit"], rows, caption=title)
+    with style():
+        figure, (axes,) = blank(1.2 + 0.4 * len(found), title)
+        for name, (_, rate) in found.items():
+            axes.plot(max(rate, 0.01), name, "o", markersize=11, color="#0072B2", clip_on=False)
+            axes.annotate(f"{rate:,.2f}", (max(rate, 0.01), name), xytext=(12, -5), textcoords="offset points")
+        axes.axvline(1000, color="#D55E00", linestyle="--")
+        axes.text(800, 0, "an interpreter:\nfor every instruction", ha="right", va="bottom")
+        axes.set(xscale="log", xlim=(0.009, 2000), xlabel="exits for each 1,000 guest instructions")
+        axes.set_xticks([0.01, 0.1, 1, 10, 100, 1000], ["0.01", "0.1", "1", "10", "100", "1,000"])
+        axes.tick_params(axis="y", length=0)
+    told = ", ".join(f"{name} {rate:,.2f}" for name, (_, rate) in found.items())
+    return Picture(figure, table, f"Dot chart on a logarithmic axis. {title}, exits for each 1,000 guest instructions: "
+                                  f"{told}. An interpreter would be at 1,000.")
 
 
-def blank(height: float, title: str, rows: int = 1, columns: int = 1):
-    """A figure with one title: (figure, its axes in reading order)."""
-    from matplotlib.figure import Figure
-    title = textwrap.fill(title, 84)
-    figure = Figure(figsize=(_WIDTH, height + 0.25 * title.count("\n")), layout="constrained")
-    figure.suptitle(title, x=0.012, ha="left", fontsize=14, fontweight="bold")
-    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+def _workload(run: Run) -> str:
+    return run.parameters.get("workload", run.guest)
 
 
 def _bars(axes, values: dict[str, int], most: int, merged: int) -> None:
@@ -291,15 +233,6 @@ def _end_of_bar(axes, y: int, bill, longest: int) -> None:
         axes.barh(y, longest * 2, left=bill.total, height=0.62, facecolor="none", edgecolor=FAINT,
                   linestyle=(0, (4, 3)), linewidth=1)  # its far end is out of sight: nobody knows how long it is
     axes.text(bill.total + longest * 0.02, y, "\n".join(said), va="center", fontsize=11, color=INK)
-
-
-def count_axis(axes, label: str) -> None:
-    """An x axis of whole numbers: 500, 20,000, 3 M."""
-    from matplotlib.ticker import EngFormatter, MaxNLocator, StrMethodFormatter
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    small = axes.get_xlim()[1] < 1e6
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}") if small else EngFormatter(sep=" "))
-    axes.set_xlabel(label)
 
 
 def _look(reason: str) -> dict:

@@ -7,7 +7,7 @@ import pytest
 from handmade import make_run
 
 from pvlab import plots
-from pvlab.compare import Comparison
+from pvlab.comparison import Comparison
 from pvlab.errors import PvlabError
 from pvlab.trace import EVENTS, REASONS
 

@@ -140,14 +140,6 @@ def test_every_exported_name_is_there():
     assert dir(pvlab) == sorted(pvlab.__all__)
 
 
-@pytest.mark.parametrize("name", ["guests", "compare", "costs"])
-def test_a_function_and_its_module_share_a_name_whatever_was_imported_first(name):
-    direct = f"import pvlab; print(callable(pvlab.{name}))"
-    after = f"import pvlab.{name}, pvlab; import pvlab.{name} as it; print(callable(pvlab.{name}), it.{name} is not it)"
-    assert run_python(direct) == "True\n"
-    assert run_python(after) == "True True\n"
-
-
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'pvlab' has no attribute 'nothing'"):
         pvlab.nothing

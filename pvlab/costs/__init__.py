@@ -6,6 +6,6 @@ pricing.py  a bill: a run priced by a model
 """
 from pvlab.costs.model import Cell, CostError, CostModel, Figure
 from pvlab.costs.pricing import Bill, Line, bill
-from pvlab.costs.reader import cost_model, costs, load
+from pvlab.costs.reader import cost_model, cost_models, load
 
-__all__ = ["Bill", "Cell", "CostError", "CostModel", "Figure", "Line", "bill", "cost_model", "costs", "load"]
+__all__ = ["Bill", "Cell", "CostError", "CostModel", "Figure", "Line", "bill", "cost_model", "cost_models", "load"]

@@ -22,7 +22,7 @@ _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.m
 _REASONS = {"exit": REASONS, "event": EVENTS, "access": None}
 
 
-def costs() -> list[CostModel]:
+def cost_models() -> list[CostModel]:
     """Every cost model that ships, oldest machine first."""
     return sorted((_shipped(path.stem) for path in Path(__file__).parent.glob("*.toml")),
                   key=lambda model: (model.year, model.name))

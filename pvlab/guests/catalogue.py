@@ -167,7 +167,7 @@ CATALOGUE = {entry.name: entry for entry in (
 )}
 
 
-def guests() -> list[Entry]:
+def known_guests() -> list[Entry]:
     """The catalogue, from the smallest guest to the largest."""
     return list(CATALOGUE.values())
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import ctypes
 import enum
 import functools
+import signal
+import sys
 import weakref
 from bisect import bisect_left
 from collections.abc import Callable
@@ -42,6 +44,7 @@ class Why(enum.IntEnum):
     WINDOW = 6         # the guest enables interrupts
     UNMAPPED = 7       # an access to a physical address (state.fault) that is not memory
     ENGINE_ERROR = 8   # anything else that Unicorn reports: engine.error
+    ABORTED = 9        # the engine gave up, and cannot be used again
 
 
 _WHY = list(Why)
@@ -76,6 +79,14 @@ def _hooks() -> ctypes.CDLL:
     return library
 
 
+def _guard() -> None:
+    """See to it that an abort() in the engine ends a run and not the process."""
+    if sys.platform != "win32":
+        libc = ctypes.CDLL(None)
+        calls = (libc._setjmp, libc._longjmp, libc.pthread_self, libc.signal)
+        _hooks().pvlab_guard(*(ctypes.cast(call, ctypes.c_void_p) for call in calls))
+
+
 class Engine:
     """One Unicorn CPU over the lab's RAM, with the native hooks installed.
 
@@ -107,6 +118,7 @@ class Engine:
         self.context_address = self._context.value
         self.context_size = self._saved.size
         hooks = _hooks()
+        _guard()
         if counting:
             self._hook(unicorn.UC_HOOK_BLOCK, hooks.pvlab_on_block)
         self._hook(unicorn.UC_HOOK_INTR, hooks.pvlab_on_exception)
@@ -133,6 +145,8 @@ class Engine:
         if self._raised is not None:
             raised, self._raised = self._raised, None
             raise raised
+        if self.state.why == Why.ABORTED:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGABRT,))
         if status:
             if status in (unicorn.UC_ERR_READ_UNMAPPED, unicorn.UC_ERR_WRITE_UNMAPPED, unicorn.UC_ERR_FETCH_UNMAPPED):
                 return Why.UNMAPPED

@@ -11,7 +11,7 @@
 typedef unsigned long long u64;
 typedef unsigned int u32;
 
-enum { RUNNING, EXCEPTION, INVALID, DEADLINE, POINT, RETRANSLATE, WINDOW };
+enum { RUNNING, EXCEPTION, INVALID, DEADLINE, POINT, RETRANSLATE, WINDOW, UNMAPPED, ENGINE_ERROR, ABORTED };
 enum { BLOCKS = 1 << 16 };
 enum { TRANSLATION = 1000 };  /* what translating a block weighs: some microseconds, against nanoseconds */
 static const u64 NOWHERE = ~0ULL;
@@ -54,6 +54,46 @@ static int (*context_save)(void *, void *);
 static int (*context_restore)(void *, void *);
 static int eflags_register;
 
+/* Unicorn calls abort() where a guest does what QEMU's authors thought impossible; `lock bts %eax, %ebx` is enough. A
+ * guest must not kill the learner's notebook, so SIGABRT is caught while an engine runs, and the entry ends. What the
+ * engine then looks like nobody knows: it must never be used again. (Not on Windows, where Unicorn's abort() is its own.) */
+static int (*set_jump)(void *);
+static void (*long_jump)(void *, int);
+static void *(*this_thread)(void);
+static void (*(*set_handler)(int, void (*)(int)))(int);
+static void (*other_handler)(int);
+static void *volatile guarded;                      /* the thread whose engine runs */
+static char place[1024] __attribute__((aligned(16))); /* its jmp_buf */
+enum { SIGABRT = 6 };
+
+static void on_abort(int signal)
+{
+    if (guarded && guarded == this_thread()) {
+        guarded = 0;
+        long_jump(place, 1);
+    }
+    if ((__SIZE_TYPE__)other_handler > 1)           /* neither the default nor to be ignored */
+        other_handler(signal);
+}
+
+/* Called for each new engine: somebody else may have set a handler in the meantime. */
+void pvlab_guard(void *set, void *jump, void *thread, void *handler)
+{
+    set_jump = set;
+    long_jump = jump;
+    this_thread = thread;
+    set_handler = handler;
+    void (*before)(int) = set_handler(SIGABRT, on_abort);
+    if (before != on_abort)
+        other_handler = before;
+}
+
+/* setjmp() must be called from the function that is to be jumped back into: a tail call is as good. */
+__attribute__((noinline, returns_twice)) static int mark_place(void *where)
+{
+    __attribute__((musttail)) return set_jump(where);
+}
+
 /* We call Unicorn through pointers that Python found: so this library needs no other, and builds anywhere. */
 void pvlab_init(void *start, void *stop_, void *read, void *save, void *restore, int eflags)
 {
@@ -71,7 +111,16 @@ int pvlab_enter(void *uc, void *context, u64 address, struct state *s)
     s->why = RUNNING;
     s->current = BLOCKS;          /* none yet */
     context_restore(uc, context);
-    int status = emu_start(uc, address, 0, 0, 0);
+    int status = 0;
+    if (!set_jump || guarded) {
+        status = emu_start(uc, address, 0, 0, 0);
+    } else if (mark_place(place) == 0) {
+        guarded = this_thread();
+        status = emu_start(uc, address, 0, 0, 0);
+        guarded = 0;
+    } else {
+        s->why = ABORTED;
+    }
     context_save(uc, context);
     return status;
 }

@@ -9,11 +9,11 @@ from pvlab.devices.pc import Pc
 from pvlab.errors import PvlabError
 from pvlab.machine.engine import Why
 from pvlab.machine.memory import Dead
-from pvlab.machine.x86 import io
+from pvlab.machine.x86 import control, io
 from pvlab.machine.x86.cpu import EAX, EBX, ESP, IF, SS, TF
-from pvlab.machine.x86.decode import PORT_IO
+from pvlab.machine.x86.decode import STOP_BEFORE
 from pvlab.machine.x86.events import raise_event
-from pvlab.machine.x86.faults import EXCEPTIONS, UD, Fault
+from pvlab.machine.x86.faults import DB, EXCEPTIONS, UD, Fault
 from pvlab.machine.x86.machine import Machine
 from pvlab.trace import Run, Trace, digest
 
@@ -47,7 +47,7 @@ class Monitor:
 
     name = ""
     description = ""
-    stop_before = PORT_IO
+    stop_before = STOP_BEFORE
 
     def run(self, guest, budget: int = BUDGET, progress: Callable[[int, int], None] | None = None) -> Run:
         """Boot the guest and run it to its end.
@@ -69,6 +69,7 @@ class Monitor:
         try:
             while True:
                 self._loop(budget)
+                self._check_stops(budget)
                 if progress:
                     progress(self.machine.instructions, budget)
         except Ended as end:
@@ -87,7 +88,8 @@ class Monitor:
         """Enter, exit, handle, until a slice is over: so many stops, or the machine's own slice of blocks."""
         machine, board = self.machine, self.board
         for _ in range(_STOPS):
-            self._check_budget(budget)
+            if machine.instructions >= budget:
+                raise Ended("budget", f"stopped at {machine.eip:#010x} after {machine.instructions:,} instructions")
             until = self.take_interrupt() or budget
             event = board.next_event()
             if event is not None:
@@ -99,10 +101,8 @@ class Monitor:
             elif machine.instructions < until:
                 return
 
-    def _check_budget(self, budget: int) -> None:
+    def _check_stops(self, budget: int) -> None:
         machine = self.machine
-        if machine.instructions >= budget:
-            raise Ended("budget", f"stopped at {machine.eip:#010x} after {machine.instructions:,} instructions")
         if machine.overhead + VISIT * self._visits >= budget + ALLOWANCE:
             raise Ended("budget", f"stopped at {machine.eip:#010x} after {self._visits:,} stops and "
                                   f"{machine.instructions:,} instructions: more stops than the budget allows")
@@ -127,6 +127,8 @@ class Monitor:
                        f"(used at {machine.eip:#010x}; RAM ends at {machine.ram.size:#x})")
         elif why is Why.ENGINE_ERROR:
             raise Dead(f"the engine cannot go on at {machine.eip:#010x}: {machine.engine.error}")
+        elif why is Why.ABORTED:
+            raise Dead(f"the engine gave up on the code at {machine.eip:#010x}, which no compiler makes")
 
     @property
     def now(self) -> int:
@@ -161,14 +163,18 @@ class Monitor:
 
     def on_fault(self, vector: int, code: int, address: int) -> None:
         """An exception at EIP, with its error code and CR2."""
+        if vector == DB:
+            self.processor.dr[6] |= control.SINGLE_STEP
         self.leave("exception", self.text())
         self.deliver(EXCEPTIONS.get(vector, "general-protection"), vector, code, address)
 
     def on_int(self, vector: int) -> None:
         """The guest executed INT n; EIP is behind it. If its gate is closed, the fault is the instruction's own."""
         machine, behind = self.machine, self.machine.eip
-        # INT n has two bytes, CD n; INT3 and INTO have one
-        last = self.processor.read_linear(machine.linear_eip - 1 & 0xFFFFFFFF, 1)[0]
+        try:          # INT n has two bytes, CD n; INT3 and INTO have one
+            last = self.processor.read_linear(machine.linear_eip - 1 & 0xFFFFFFFF, 1)[0]
+        except (Fault, Dead):     # the page is gone, and only the engine's translation has not been flushed
+            last = vector
         machine.eip = behind - (2 if last == vector else 1)
         machine.state.instructions -= 1
         self.leave("int", self.text())
@@ -177,26 +183,38 @@ class Monitor:
             machine.state.instructions += 1
 
     def on_point(self) -> None:
-        """EIP stands before IN, OUT, INS or OUTS (or, by now, other code that has come to its place)."""
+        """EIP stands before what the engine must not execute (or, by now, before other code that has come there)."""
         instruction = self.processor.instruction()
-        if instruction is None or instruction.mnemonic.rstrip("bwd") not in ("in", "ins", "out", "outs"):
-            self.machine.state.pass_ = self.machine.linear_eip
-            return
         try:
-            access = io.port_access(self.processor, instruction)
-            io.check_permission(self.processor, access)
+            if instruction is None:       # no instruction of any x86, though some of these the engine would execute
+                raise Fault(UD, 0)
+            if instruction.mnemonic.rstrip("bwd") in ("in", "ins", "out", "outs"):
+                self._port_io(instruction)
+            elif not self.on_special(instruction):
+                self.machine.state.pass_ = self.machine.linear_eip
         except Fault as fault:
             self.on_fault(fault.vector, fault.code, fault.address)
-            return
+
+    def on_special(self, instruction) -> bool:
+        """Execute another instruction that the machine stops before, or say that it is none. May raise Fault."""
+        return False
+
+    def _port_io(self, instruction) -> None:
+        """IN, OUT, INS and OUTS. Raises Fault where the guest has no right to the port."""
+        access = io.port_access(self.processor, instruction)
+        io.check_permission(self.processor, access)
         self.leave("io:write" if access.write else "io:read", instruction.text)
         machine, name = self.machine, self.board.ports.name(access.port)
-        at = machine.linear_eip
+        at, flags = machine.linear_eip, machine.raw_flags
+        self._visits -= 1         # each access of a string weighs as much as a stop, and this stop was weighed
 
         def note() -> None:
+            self._visits += 1
             self.trace.accesses.add(name, at, instruction.text, machine.instructions)
         try:
             if io.execute(self.processor, instruction, access, self.board.ports, note):
                 machine.retire(instruction.size)
+            self.end_of_step(flags)
         except Fault as fault:
             self.deliver(EXCEPTIONS[fault.vector], fault.vector, fault.code, fault.address)
 
@@ -226,12 +244,30 @@ class Monitor:
                                   "this CPU")
         self.wait()
 
+    def end_of_step(self, flags: int) -> None:
+        """An instruction has retired that the CPU did not execute alone: where the flags before it had the trap flag, a
+        debug exception follows."""
+        if flags & TF:
+            self.processor.dr[6] |= control.SINGLE_STEP
+            self.deliver(EXCEPTIONS[DB], DB)
+
+    def finish_shadow(self) -> None:
+        """STI takes effect after the next instruction, so that STI and HLT cannot be torn apart: run that one first."""
+        while self.processor.interrupt_shadow:
+            flags = self.processor.eflags
+            why = self.step()
+            if self.stepped(why):
+                self.processor.interrupt_shadow = False
+                self.end_of_step(flags)
+            else:
+                self.dispatch(why)
+
     def step(self) -> Why:
-        """Run one instruction. EXCEPTION with vector 1 is the end of a step; its trap flag shows nowhere."""
+        """Run one instruction. EXCEPTION with vector 1 is the end of a step; our trap flag shows nowhere."""
         processor, machine = self.processor, self.machine
-        instruction = processor.instruction()
+        instruction, own = processor.instruction(), processor.eflags & TF
         why = machine.step()
-        if self.stepped(why) and instruction and instruction.mnemonic.startswith("pushf"):
+        if self.stepped(why) and not own and instruction and instruction.mnemonic.startswith("pushf"):
             address = processor.segment(SS).base + machine.regs[ESP] & 0xFFFFFFFF
             flags = processor.read_linear(address, 2)
             processor.write_linear(address, bytes((flags[0], flags[1] & ~(TF >> 8))))

@@ -11,9 +11,10 @@ from collections.abc import Callable
 import unicorn.x86_const as x86
 
 from pvlab.machine.x86 import cpu as c
-from pvlab.machine.x86 import segments
-from pvlab.machine.x86.decode import Instruction, Operand, register_number
+from pvlab.machine.x86 import control, segments
+from pvlab.machine.x86.decode import Instruction, register_number
 from pvlab.machine.x86.faults import GP, UD, Fault
+from pvlab.machine.x86.operands import address_of, read
 from pvlab.monitors.vcpu import VirtualCpu
 
 TRANSFERRED = "transferred"     # EIP is where it belongs
@@ -21,18 +22,6 @@ SHADOW = "shadow"               # no interrupt before the next instruction has r
 HALT = "halt"                   # wait for an interrupt
 
 _TSC, _EFER = 0x10, c.EFER
-
-
-def read(vcpu: VirtualCpu, operand: Operand, size: int | None = None) -> int:
-    """The value of a register, immediate or memory operand."""
-    size = size or operand.size
-    if operand.kind == "immediate":
-        return operand.value
-    if operand.kind == "memory":
-        return int.from_bytes(vcpu.read_linear(vcpu.address_of(operand.value), size, vcpu.cpl == 3), "little")
-    if operand.value in c.SEGMENT_NAMES:
-        return vcpu.segment(register_number(operand.value)).selector
-    return vcpu.regs[register_number(operand.value)] & (1 << size * 8) - 1
 
 
 def _ring0(vcpu: VirtualCpu) -> None:
@@ -63,28 +52,21 @@ def hlt(vcpu: VirtualCpu, instruction: Instruction) -> str:
 def mov_control(vcpu: VirtualCpu, instruction: Instruction) -> None:
     _ring0(vcpu)
     target, source = instruction.operands
+    if not {target.value, source.value} & _CONTROL.keys():
+        raise Fault(UD, 0)
     if target.value.startswith("cr"):
         value = vcpu.regs[register_number(source.value)] & 0xFFFFFFFF
         if target.value == "cr2":
             vcpu.cr2 = value
         else:
+            control.check_control(vcpu, target.value, value)
             {"cr0": vcpu.set_cr0, "cr3": vcpu.set_cr3, "cr4": vcpu.set_cr4}[target.value](value)
     else:
         vcpu.regs[register_number(target.value)] = getattr(vcpu, source.value)
 
 
 def mov_debug(vcpu: VirtualCpu, instruction: Instruction) -> None:
-    """Debug registers are kept, but no breakpoint is set: the lab's guests have no debugger."""
-    _ring0(vcpu)
-    target, source = instruction.operands
-    name = (target if target.value.startswith("dr") else source).value
-    number = int(name[2:])
-    number += 2 if number in (4, 5) else 0       # DR4 and DR5 are other names of DR6 and DR7
-    if target.value == name:
-        value = vcpu.regs[register_number(source.value)] & 0xFFFFFFFF
-        vcpu.dr[number] = value | {6: 0xFFFF0FF0, 7: 0x400}.get(number, 0)
-    else:
-        vcpu.regs[register_number(target.value)] = vcpu.dr[number]
+    control.move_debug(vcpu, instruction)
 
 
 def clts(vcpu: VirtualCpu, instruction: Instruction) -> None:
@@ -113,7 +95,7 @@ def wbinvd(vcpu: VirtualCpu, instruction: Instruction) -> None:
 # -- descriptor tables ------------------------------------------------------------------------------------------------
 def load_table(vcpu: VirtualCpu, instruction: Instruction) -> None:
     _ring0(vcpu)
-    data = vcpu.read_linear(vcpu.address_of(instruction.operands[0].value), 6)
+    data = vcpu.read_linear(address_of(vcpu, instruction.operands[0].value), 6)
     base = int.from_bytes(data[2:], "little") & (0xFFFFFFFF if instruction.wide else 0xFFFFFF)
     name = instruction.mnemonic[1:4]
     vcpu.set_table(name, c.Segment(0, base, int.from_bytes(data[:2], "little"), 0))
@@ -181,12 +163,12 @@ def load_segment(vcpu: VirtualCpu, instruction: Instruction) -> str | None:
         vcpu.regs[c.ESP] = stack.esp
     else:
         register, size = register_number(name[1:]), 4 if instruction.wide else 2
-        address = vcpu.address_of(operands[1].value)
+        address = address_of(vcpu, operands[1].value)
         data = vcpu.read_linear(address, size + 2, vcpu.cpl == 3)
         segments.load(vcpu, register, int.from_bytes(data[size:], "little"))
         number, value = register_number(operands[0].value), int.from_bytes(data[:size], "little")
         vcpu.regs[number] = value if size == 4 else vcpu.regs[number] & 0xFFFF0000 | value
-    return SHADOW if register == c.SS else None
+    return SHADOW if register == c.SS and name != "lss" else None
 
 
 def far_jump_or_call(vcpu: VirtualCpu, instruction: Instruction) -> str:
@@ -195,7 +177,7 @@ def far_jump_or_call(vcpu: VirtualCpu, instruction: Instruction) -> str:
         selector, offset = operands[0].value, operands[1].value
     else:
         size = 4 if instruction.wide else 2
-        data = vcpu.read_linear(vcpu.address_of(operands[0].value), size + 2, vcpu.cpl == 3)
+        data = vcpu.read_linear(address_of(vcpu, operands[0].value), size + 2, vcpu.cpl == 3)
         offset, selector = int.from_bytes(data[:size], "little"), int.from_bytes(data[size:], "little")
     behind = vcpu.eip + instruction.size if instruction.mnemonic == "lcall" else None
     segments.far_transfer(vcpu, selector, offset, instruction.wide, behind)
@@ -214,26 +196,13 @@ def iret(vcpu: VirtualCpu, instruction: Instruction) -> str:
 
 
 # -- fast system calls (Intel SDM vol. 2, SYSENTER and SYSEXIT) ---------------------------------------------------------
-def _flat(selector: int, ring: int, code: bool) -> c.Segment:
-    return c.Segment(selector, 0, 0xFFFFFFFF, (0x00C09B00 if code else 0x00C09300) | ring << 13)
-
-
 def sysenter(vcpu: VirtualCpu, instruction: Instruction) -> str:
-    selector = vcpu.sysenter[0x174] & 0xFFFC
-    if not selector:
-        raise Fault(GP, 0)
-    vcpu.eflags = vcpu.eflags & ~(c.IF | c.VM | c.RF)
-    vcpu.set_ring(_flat(selector, 0, True), _flat(selector + 8, 0, False), 0)
-    vcpu.regs[c.ESP], vcpu.eip = vcpu.sysenter[0x175], vcpu.sysenter[0x176]
+    segments.sysenter(vcpu, *vcpu.sysenter.values())
     return TRANSFERRED
 
 
 def sysexit(vcpu: VirtualCpu, instruction: Instruction) -> str:
-    selector = vcpu.sysenter[0x174] & 0xFFFC
-    if not selector or vcpu.cpl:
-        raise Fault(GP, 0)
-    vcpu.set_ring(_flat(selector + 16 | 3, 3, True), _flat(selector + 24 | 3, 3, False), 3)
-    vcpu.regs[c.ESP], vcpu.eip = vcpu.regs[c.ECX] & 0xFFFFFFFF, vcpu.regs[c.EDX] & 0xFFFFFFFF
+    segments.sysexit(vcpu, vcpu.sysenter[0x174])
     return TRANSFERRED
 
 
@@ -259,8 +228,8 @@ def find(instruction: Instruction) -> tuple[str, Handler] | None:
         return _TABLE.get(instruction.mnemonic)
     names = [operand.value for operand in instruction.operands if operand.kind == "register"]
     for name in names:
-        if name in _CONTROL:
-            return _CONTROL[name], mov_control
+        if name.startswith("cr"):
+            return _CONTROL.get(name, "exception"), mov_control
         if name.startswith("dr"):
             return "mov-dr", mov_debug
     if names and names[0] in c.SEGMENT_NAMES and instruction.operands[0].kind == "register":

@@ -5,47 +5,63 @@ use ports, and is the hardware around the CPU. The trace records that as events 
 """
 from __future__ import annotations
 
-from pvlab.machine.x86.cpu import CR4_TSD, EAX, EDX, IF
-from pvlab.machine.x86.decode import PORT_IO
-from pvlab.machine.x86.faults import GP
+from unicorn.x86_const import UC_X86_REG_MSR
+
+from pvlab.machine.x86 import control, segments
+from pvlab.machine.x86.cpu import CR4_TSD, EAX, ECX, EDX, IF
+from pvlab.machine.x86.decode import STOP_BEFORE
+from pvlab.machine.x86.faults import GP, Fault
+from pvlab.machine.x86.operands import read
 from pvlab.monitors.base import Monitor
+
+_TSC, _SYSENTER = 0x10, (0x174, 0x175, 0x176)      # model-specific registers
 
 
 class Native(Monitor):
     name = "native"
     description = "the bare machine: ring 0, events through the guest's own IDT and TSS"
-    stop_before = PORT_IO | {"rdtsc"}       # the engine's time-stamp counter is the host's clock
+    # The engine's time-stamp counter is the host's clock. And its LTR takes a null selector, after which the next call
+    # through a gate would abort the process.
+    stop_before = STOP_BEFORE | {"rdtsc", "rdmsr", "ltr", "mov-cr0", "mov-cr4", "mov-dr"}
 
     def take_interrupt(self) -> None:
         machine, state = self.machine, self.machine.state
         state.window = 0
         if not self.board.interrupt_pending():
             return
-        if machine.interrupt_shadow and machine.eflags & IF:
-            self._finish_shadow()
+        if machine.eflags & IF:
+            self.finish_shadow()
         if machine.eflags & IF:
             self.deliver_interrupt()
         else:
             state.window = 1                # the native hook watches EFLAGS.IF from here on
 
-    def _finish_shadow(self) -> None:
-        """STI takes effect after the next instruction, so that STI and HLT cannot be torn apart: run that one."""
-        why = self.step()
-        if not self.stepped(why):
-            self.dispatch(why)
-
-    def on_point(self) -> None:
+    def on_special(self, instruction) -> bool:
         machine = self.machine
-        instruction = machine.instruction()
-        if instruction and instruction.mnemonic == "rdtsc":
-            if machine.cpu.cr[4] & CR4_TSD and machine.cpl:
-                self.on_fault(GP, 0, 0)
-                return
+        regs, name, flags = machine.regs, instruction.mnemonic, machine.raw_flags
+        if name == "rdtsc" and machine.cpu.cr[4] & CR4_TSD and machine.cpl:
+            raise Fault(GP, 0)
+        if name == "rdtsc" or name == "rdmsr" and regs[ECX] & 0xFFFFFFFF == _TSC and not machine.cpl:
             now = self.now
-            machine.regs[EAX], machine.regs[EDX] = now & 0xFFFFFFFF, now >> 32 & 0xFFFFFFFF
-            machine.retire(instruction.size)
+            regs[EAX], regs[EDX] = now & 0xFFFFFFFF, now >> 32 & 0xFFFFFFFF
+        elif name == "ltr" and not machine.cpl:
+            segments.load_system(machine, "tr", read(machine, instruction.operands[0], 2))
+        elif name == "mov" and instruction.operands[0].value in ("cr0", "cr4") and not machine.cpl:
+            target, source = instruction.operands
+            control.check_control(machine, target.value, read(machine, source))
+            return False
+        elif name == "mov" and "dr" in instruction.text:
+            control.move_debug(machine, instruction)
+        elif name == "sysenter":
+            msr = machine.engine.uc.reg_read
+            segments.sysenter(machine, *(msr(UC_X86_REG_MSR, number) for number in _SYSENTER))
+            machine.state.instructions += 1
         else:
-            super().on_point()
+            return False
+        if name != "sysenter":
+            machine.retire(instruction.size)
+        self.end_of_step(flags)
+        return True
 
     def on_halt(self) -> None:
         self.halt()

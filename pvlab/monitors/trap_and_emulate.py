@@ -46,9 +46,9 @@ class TrapAndEmulate(Monitor):
             self.leave("interrupt", "")
             if not self.vcpu.interrupts:
                 return None
-        if self.vcpu.interrupt_shadow:
-            return self.machine.instructions + 1
-        self.deliver_interrupt()
+        self.finish_shadow()
+        if self.vcpu.interrupts:
+            self.deliver_interrupt()
         return None
 
     def on_halt(self) -> None:
@@ -63,13 +63,18 @@ class TrapAndEmulate(Monitor):
         found = emulate.find(instruction) if instruction else None
         if found is None:
             super().on_fault(vector, code, address)
-            return
-        reason, handler = found
-        self.leave(reason, instruction.text)
-        self._emulate(instruction, handler)
+        else:
+            self._emulate(instruction, *found)
 
-    def _emulate(self, instruction, handler) -> None:
-        vcpu, machine = self.vcpu, self.machine
+    def on_special(self, instruction) -> bool:
+        if instruction.mnemonic != "sysenter":
+            return False
+        self._emulate(instruction, *emulate.find(instruction))
+        return True
+
+    def _emulate(self, instruction, reason, handler) -> None:
+        vcpu, machine, flags = self.vcpu, self.machine, self.machine.raw_flags
+        self.leave(reason, instruction.text)
         try:
             what_next = handler(vcpu, instruction)
         except Fault as fault:
@@ -77,12 +82,14 @@ class TrapAndEmulate(Monitor):
             return
         if what_next is emulate.TRANSFERRED:
             machine.state.instructions += 1
-            return
-        machine.retire(instruction.size)
+        else:
+            machine.retire(instruction.size)
         if what_next is emulate.SHADOW:
             vcpu.interrupt_shadow = True      # until another instruction retires
         if what_next is emulate.HALT:
             self.halt()
+        elif not (what_next is emulate.SHADOW and reason == "segment-load"):   # a new SS also holds the step's end back
+            self.end_of_step(flags)
 
     # ------------------------------------------------------------------------------------------- memory
     def _page_fault(self, code: int, address: int) -> None:
@@ -114,7 +121,7 @@ class TrapAndEmulate(Monitor):
 
     def _write_through(self, address: int, found: Translation) -> None:
         """Let one instruction write to a protected page (or to two), then drop what their old contents stood for."""
-        machine, shadow, ram = self.machine, self.shadow, self.machine.ram
+        machine, shadow, ram, flags = self.machine, self.shadow, self.machine.ram, self.machine.raw_flags
         opened = {address & ~4095: found}
         while True:
             for linear, translation in opened.items():
@@ -130,6 +137,7 @@ class TrapAndEmulate(Monitor):
                     shadow.guest_wrote(page + offset, 8)
             self.vcpu.mappings_changed()
             if self.stepped(why):
+                self.end_of_step(flags)
                 return
             if why is not Why.EXCEPTION or machine.cpu.was_int or machine.state.vector != PAGE:
                 self.dispatch(why)

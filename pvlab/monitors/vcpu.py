@@ -12,13 +12,15 @@ from unicorn import x86_const as x86
 
 from pvlab.machine.memory import Dead
 from pvlab.machine.x86 import cpu as c
-from pvlab.machine.x86.decode import Instruction, Memory, decode
+from pvlab.machine.x86 import control
+from pvlab.machine.x86.decode import Instruction, decode
 from pvlab.machine.x86.faults import Fault
 from pvlab.machine.x86.machine import Machine, pages
 from pvlab.machine.x86.paging import Mmu, Translation, walk
 from pvlab.monitors.shadow import Shadow
 
 _DPL = 3 << 13
+_FPU_BITS = c.CR0_MP | c.CR0_EM | c.CR0_TS | c.CR0_NE    # of CR0: the guest's affair, and the real CPU has them as it wants
 
 
 class VirtualCpu:
@@ -32,7 +34,7 @@ class VirtualCpu:
         self.regs, self._cs = machine.regs, self.cpu.env.segs[c.CS]
         self.cr0, self.cr2, self.cr3, self.cr4 = self.cpu.cr[0], 0, 0, 0
         self.efer = 0
-        self.dr = [0, 0, 0, 0, 0, 0, 0xFFFF0FF0, 0x400]
+        self.dr = list(control.DEBUG_RESET)
         self.sysenter = {0x174: 0, 0x175: 0, 0x176: 0}     # MSRs: CS, ESP and EIP of SYSENTER
         self.cpl, self.interrupts, self.iopl = 0, False, 0
         self._shadowed_at = -1
@@ -178,24 +180,13 @@ class VirtualCpu:
                 return None
         return decode(code, address, bool(self._cs.flags & 1 << 22))
 
-    def address_of(self, memory: Memory) -> int:
-        """The linear address of a memory operand."""
-        address = memory.displacement
-        if memory.base is not None:
-            address += self.regs[memory.base]
-        if memory.index is not None:
-            address += self.regs[memory.index] * memory.scale
-        return self.cpu.env.segs[memory.segment].base + (address & 0xFFFFFFFF) & 0xFFFFFFFF
-
     # -- the real CPU follows -----------------------------------------------------------------------------------
     def set_cr0(self, value: int) -> None:
-        if not value & c.CR0_PE:
-            raise Dead(f"the guest leaves protected mode at {self.eip:#010x}: the lab's machine does not model real mode")
         changed = self.cr0 ^ value
         self.cr0 = value | c.CR0_ET
         self._tlb.clear()
-        if changed & (c.CR0_MP | c.CR0_EM | c.CR0_TS):
-            self._set_real(x86.UC_X86_REG_CR0, self.cpu.cr[0] & ~0xE | value & 0xE)
+        if changed & _FPU_BITS:
+            self._set_real(x86.UC_X86_REG_CR0, self.cpu.cr[0] & ~_FPU_BITS | value & _FPU_BITS)
         if changed & c.CR0_PG:
             self.shadow.drop_all()      # while paging was off, nobody watched the guest's page tables
             self.mappings_changed()

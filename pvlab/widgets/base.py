@@ -6,7 +6,7 @@ import sys
 from functools import cached_property, lru_cache
 from html import escape
 
-from pvlab.compare import Comparison, compare
+from pvlab.comparison import Comparison, compare
 from pvlab.errors import PvlabError
 
 # The first model that prices every exit, for a widget that has not been told otherwise.
@@ -36,8 +36,8 @@ def names(monitors) -> tuple[str, ...]:
 
 def workloads(guest: str) -> dict[str, str]:
     """{workload: what it does}, as the catalogue lists them for a guest."""
-    from pvlab.guests import guests
-    entry = next((entry for entry in guests() if entry.name == guest), None)
+    from pvlab.guests import known_guests
+    entry = next((entry for entry in known_guests() if entry.name == guest), None)
     if entry is None or not {"workload", "n"} <= set(entry.parameters):
         raise PvlabError(f"the widgets need a guest with the parameters 'workload' and 'n', which '{guest}' is not")
     return dict(entry.parameters["workload"].choices)
@@ -45,8 +45,8 @@ def workloads(guest: str) -> dict[str, str]:
 
 def models() -> list[str]:
     """The names of the cost models, oldest machine first."""
-    from pvlab.costs import costs
-    return [model.name for model in costs()]
+    from pvlab.costs import cost_models
+    return [model.name for model in cost_models()]
 
 
 # ------------------------------------------------------------------------------------------------ controls

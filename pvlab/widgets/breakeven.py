@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pvlab.compare import Comparison
-from pvlab.costs import Bill, CostModel, bill, costs
-from pvlab.plots import INK, Picture, blank, style
+from pvlab.comparison import Comparison
+from pvlab.costs import Bill, CostModel, bill, cost_models
+from pvlab.picture import INK, Picture, blank, style
 from pvlab.tables import NONE, Table, title_of
 
 _LINES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":"))
@@ -174,7 +174,7 @@ def _draw(found: list[Outcome], title: str):
 def _mark_published(axes) -> None:
     """Along the upper edge: the hardware's round trips that ATC 2012 published, each by its year."""
     marks = sorted((model.cell("exit", "cli", "hardware-assisted").cycles, f"’{model.year % 100:02}")
-                   for model in costs() if model.name.startswith("vmx-"))
+                   for model in cost_models() if model.name.startswith("vmx-"))
     for i, (cycles, year) in enumerate(marks):      # in two lines, for some are close together
         end = (0.955, 0.905)[i % 2]
         axes.axvline(cycles, ymin=end, color=INK, linewidth=1.4)

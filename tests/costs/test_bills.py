@@ -4,7 +4,7 @@ import json
 import pytest
 from handmade import make_run
 
-from pvlab.costs import CostError, bill, cost_model, costs
+from pvlab.costs import CostError, bill, cost_model, cost_models
 from pvlab.costs.pricing import DIRECT
 from pvlab.trace import EVENTS, REASONS
 
@@ -14,7 +14,7 @@ NATIVE = make_run("native", events={"page-fault": 3, "int": 50, "divide-error": 
                   accesses={"port-0x80:read": 5, "port-0x80:write": 7, "debug-console:write": 4})
 
 
-@pytest.mark.parametrize("model", [model.name for model in costs()])
+@pytest.mark.parametrize("model", [model.name for model in cost_models()])
 @pytest.mark.parametrize("run", [TRAPPED, NATIVE, make_run(), make_run("native", instructions=0)],
                          ids=["trapped", "native", "no exits", "nothing"])
 def test_sums(run, model):

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from pvlab.costs import CostError, cost_model, costs, load
+from pvlab.costs import CostError, cost_model, cost_models, load
 from pvlab.costs.model import CONFIDENCES, STATUSES, TECHNIQUES
 from pvlab.trace import EVENTS, REASONS
 
@@ -12,14 +12,14 @@ NAMES = {"p4-672-2006", "xeon-2400-2003", "p4-1700-2002", "vmx-prescott-2005", "
 
 
 def test_the_models_that_there_are():
-    assert {model.name for model in costs()} == NAMES
-    assert [model.year for model in costs()] == sorted(model.year for model in costs())
-    for model in costs():
+    assert {model.name for model in cost_models()} == NAMES
+    assert [model.year for model in cost_models()] == sorted(model.year for model in cost_models())
+    for model in cost_models():
         assert str(model.year) == model.name[-4:] and model.machine and model.guest_cpi == 1
         assert model.to_dict()["name"] == model.name and model.to_dict()["prices"]
 
 
-@pytest.mark.parametrize("model", costs(), ids=lambda model: model.name)
+@pytest.mark.parametrize("model", cost_models(), ids=lambda model: model.name)
 def test_every_figure_has_a_source_a_confidence_and_a_status(model):
     assert model.cells
     for cell in model.cells:
@@ -45,7 +45,7 @@ def test_no_figure_from_memory():
 
 def test_what_went_into_a_cell_is_not_held_out():
     """A published value that a cell of its model was made from is marked as such."""
-    for model in costs():
+    for model in cost_models():
         made_of = {cell.cycles for cell in model.cells}
         made_of |= {float(number) for cell in model.cells for number in re.findall(r"[\d.]+", cell.formula)}
         for figure in model.published:

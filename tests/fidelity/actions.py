@@ -42,7 +42,7 @@ def arithmetic(p, r):
         elif choice == 9:
             code("0f", bytes([0x40 | r.randrange(16)]), pair)             # cmov
         elif choice == 10:
-            code("0f", bytes([0x90 | r.randrange(16)]), "05", _place(r))  # set
+            code("0f", bytes([0x90 | r.randrange(16), 0xC0 | r.choice((0, 1, 2, 3, 5, 6, 7))]))   # set
         elif choice == 11:
             code(r.choice(("9e", "9f", "f5", "f8", "f9", "98", "99")))    # sahf, lahf, cmc, clc, stc, cwde, cdq
         elif choice == 12:
@@ -264,6 +264,7 @@ def halt_outside(p, r):
 @action()
 def ports(p, r):
     code, choice = p.code, r.randrange(8)
+    far = w.WINDOW + 0xFFD if p.paging else w.SCRATCH
     if choice == 0:
         p.risky("e4 80")
     elif choice == 1:
@@ -281,7 +282,7 @@ def ports(p, r):
         p.risky(r.choice(("", "f3")), r.choice(("6e", "6f")))
     elif choice == 5:
         code("fc 66 ba 80 00")
-        code.mov(EDI, r.choice((_place(r), w.WINDOW + 0xFFD)))
+        code.mov(EDI, r.choice((_place(r), far)))
         code.mov(ECX, r.randrange(6))
         p.risky(r.choice(("", "f3")), r.choice(("6c", "6d")))
     elif choice == 6:
@@ -500,7 +501,7 @@ def _entry(p, r):
     flags = r.choice((7, 7, 3, 5, 1, 0, 0x67, 0x63, 6))
     high = 0x80000000 if p.pae and r.random() < 0.3 else 0
     if p.pae and r.random() < 0.05:
-        high |= r.choice((1 << 5, 1 << 20, 1 << 30))                     # reserved bits
+        high |= r.choice((1 << 20, 1 << 25, 1 << 30))                     # reserved bits
     return frame | flags, high
 
 

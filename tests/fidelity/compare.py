@@ -24,7 +24,7 @@ class Ending:
             # the real DPL of CS and SS is the real ring's
             self.state[name] = _held(processor.segment(number), _RIGHTS & (~_DPL if number in (CS, SS) else _RIGHTS))
         for name in ("gdt", "idt", "ldt", "tr"):
-            self.state[name] = _held(processor.table(name), 0 if name in ("gdt", "idt") else _RIGHTS)
+            self.state[name] = _held(processor.table(name), 0 if name in ("gdt", "idt", "ldt") else _RIGHTS)
         for number in (0, 2, 3, 4):
             self.state[f"cr{number}"] = machine.cpu.cr[number] if native else getattr(processor, f"cr{number}")
         self.state["efer"] = machine.cpu.efer if native else processor.efer
@@ -36,7 +36,7 @@ class Ending:
 def differences(one, other):
     """Sentences that say how two endings differ; none if they do not."""
     found = []
-    for name in ("outcome", "detail", "instructions", "output"):
+    for name in ("outcome", "instructions", "output"):
         a, b = getattr(one.run, name), getattr(other.run, name)
         if a != b:
             found.append(f"{name}: {a!r} and {b!r}")

@@ -5,8 +5,8 @@ import sys
 import pytest
 from handmade import make_run
 
-from pvlab import plots
-from pvlab.compare import Comparison
+from pvlab import picture
+from pvlab.comparison import Comparison
 from pvlab.costs import CostError, cost_model
 from pvlab.errors import PvlabError
 from pvlab.guests import GuestError
@@ -44,7 +44,7 @@ def asked(monkeypatch):
 @pytest.fixture
 def live(monkeypatch):
     """As in a notebook's kernel; what is drawn there is tested elsewhere, and takes its time."""
-    monkeypatch.setattr(plots.Picture, "png", b"a picture")
+    monkeypatch.setattr(picture.Picture, "png", b"a picture")
 
     class Shell:
         kernel = object()

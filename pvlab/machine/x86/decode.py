@@ -7,20 +7,21 @@ from typing import NamedTuple
 from pvlab.machine.engine import NOWHERE
 from pvlab.machine.x86 import cpu as c
 
-# The engine executes port I/O without a look at CPL and IOPL (Unicorn's gen_check_io), so the lab stops before it.
-PORT_IO = frozenset(("in", "out", "insb", "insw", "insd", "outsb", "outsw", "outsd"))
+# What the lab must stop before, because the engine gets it wrong: it executes port I/O without a look at CPL and IOPL
+# (Unicorn's gen_check_io), and SYSENTER as a jump to nowhere in particular (helper_sysenter).
+STOP_BEFORE = frozenset(("in", "out", "insb", "insw", "insd", "outsb", "outsw", "outsd", "sysenter"))
 _STRING = ("movs", "stos", "lods", "scas", "cmps", "ins", "outs")
 
 
 class Memory(NamedTuple):
-    """A memory operand: linear address = segment's base + base + index * scale + displacement."""
+    """A memory operand: linear address = segment's base + (base + index * scale + displacement & mask)."""
 
     segment: int
     base: int | None
     index: int | None
     scale: int
     displacement: int
-    size: int
+    mask: int
 
 
 class Operand(NamedTuple):
@@ -53,20 +54,34 @@ def _capstone(wide: bool, detail: bool):
     return engine
 
 
-def describe_block(code: bytes, address: int, wide: bool,
+def describe_block(code: bytes, rest: bytes, address: int, wide: bool,
                    stop_before: frozenset[str]) -> tuple[list[int], int, list[int]]:
-    """(offsets of the block's instructions, a REP string instruction that ends it or NOWHERE, points to stop before)."""
+    """(offsets of the block's instructions, a REP string instruction that ends it or NOWHERE, points to stop before).
+
+    `rest` is what follows the block: its last instruction may reach into it.
+    """
     offsets, points, end, repeat = [], [], 0, NOWHERE
-    for at, size, mnemonic, _ in _capstone(wide, False).disasm_lite(code, address):
+    for at, size, mnemonic, operands in _capstone(wide, False).disasm_lite(code + rest, address):
+        if end >= len(code):
+            break
         offsets.append(at - address)
         end = at - address + size
         prefix, _, name = mnemonic.rpartition(" ")
-        if name in stop_before:
+        if name in stop_before or name == "mov" and _special_move(operands) in stop_before:
             points.append(at)
         repeat = at if prefix.startswith("rep") and name.startswith(_STRING) else NOWHERE
-    if end < len(code):        # what capstone cannot read raises #UD, or is the one instruction that ends the block
+    if end < len(code):        # no instruction, though the engine may take it for one: it raises #UD (see Monitor.on_point)
         offsets.append(end)
+        points.append(address + end)
+        repeat = NOWHERE
     return offsets, repeat, points
+
+
+def _special_move(operands: str) -> str:
+    """'mov-cr0' or 'mov-cr4' for writing that register, 'mov-dr' for a debug register, '' for any other MOV."""
+    if operands.startswith("cr"):
+        return f"mov-{operands[:3]}"
+    return "mov-dr" if "dr" in operands else ""
 
 
 _SEGMENT_OF_PREFIX = {0x26: c.ES, 0x2E: c.CS, 0x36: c.SS, 0x3E: c.DS, 0x64: c.FS, 0x65: c.GS}
@@ -88,17 +103,18 @@ def decode(code: bytes, address: int, wide: bool = True) -> Instruction | None:
         elif operand.type == cx.X86_OP_IMM:
             operands.append(Operand("immediate", operand.imm & 0xFFFFFFFF, operand.size))
         elif operand.type == cx.X86_OP_MEM:
-            operands.append(Operand("memory", _memory(found, operand), operand.size))
+            operands.append(Operand("memory", _memory(found, operand.mem), operand.size))
     prefixes = [b for b in found.prefix if b]
     rep = next((_REP[b] for b in prefixes if b in _REP), "")
     segment = next((_SEGMENT_OF_PREFIX[b] for b in prefixes if b in _SEGMENT_OF_PREFIX), None)
-    return Instruction(found.mnemonic.rpartition(" ")[2], f"{found.mnemonic} {found.op_str}".strip(), found.size,
-                       tuple(operands), wide != (0x66 in prefixes), wide != (0x67 in prefixes), rep, segment,
-                       bytes(found.bytes))
+    mnemonic = found.mnemonic.rpartition(" ")[2]
+    if found.opcode[0] == 0xFF:            # capstone has one name for near and far jumps and calls through memory
+        mnemonic = {3: "lcall", 5: "ljmp"}.get(found.modrm >> 3 & 7, mnemonic)
+    return Instruction(mnemonic, f"{found.mnemonic} {found.op_str}".strip(), found.size, tuple(operands),
+                       wide != (0x66 in prefixes), wide != (0x67 in prefixes), rep, segment, bytes(found.bytes))
 
 
-def _memory(found, operand) -> Memory:
-    memory = operand.mem
+def _memory(found, memory) -> Memory:
     name = found.reg_name
     base = register_number(name(memory.base)) if memory.base else None
     index = register_number(name(memory.index)) if memory.index else None
@@ -106,7 +122,7 @@ def _memory(found, operand) -> Memory:
         segment = c.SEGMENT_NAMES.index(name(memory.segment))
     else:
         segment = c.SS if base in (c.ESP, c.EBP) else c.DS
-    return Memory(segment, base, index, memory.scale, memory.disp, operand.size)
+    return Memory(segment, base, index, memory.scale, memory.disp, 0xFFFFFFFF if found.addr_size == 4 else 0xFFFF)
 
 
 def register_number(name: str) -> int:

@@ -52,7 +52,9 @@ def deliver(processor, vector: int, code: int = 0, software: bool = False, exter
     if eflags & VM:
         raise Dead("an event in virtual-8086 mode: the lab's machine does not model that mode")
     level = cpl if target.high & CONFORMING else target.dpl
-    frame = [eflags, processor.segment(CS).selector, processor.eip if return_to is None else return_to]
+    # RF is for debuggers, and QEMU clears it late: here it never shows. The RPL of CS is always the privilege level,
+    # although QEMU forgets that in a call through a gate to conforming code.
+    frame = [eflags & ~RF, processor.segment(CS).selector & 0xFFFC | cpl, processor.eip if return_to is None else return_to]
     if vector in HAS_ERROR_CODE and not software and not external:
         frame.append(code)
     ss = None

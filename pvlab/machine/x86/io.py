@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pvlab.machine.x86.cpu import DF, DS, EAX, ECX, EDI, EDX, ES, ESI
+from pvlab.machine.x86.cpu import DF, DS, EAX, ECX, EDI, EDX, ES, ESI, TF
 from pvlab.machine.x86.decode import Instruction
 from pvlab.machine.x86.faults import GP, Fault
 
@@ -72,7 +72,7 @@ def execute(processor, instruction: Instruction, access: PortAccess, ports, note
     override = instruction.segment if instruction.segment is not None else DS
     base = processor.segment(override if access.write else ES).base
     repeat = instruction.prefix in ("rep", "repne")
-    for _ in range(min(regs[ECX] & mask, CHUNK) if repeat else 1):
+    for _ in range(min(regs[ECX] & mask, 1 if processor.eflags & TF else CHUNK) if repeat else 1):
         address = base + (regs[pointer] & mask) & 0xFFFFFFFF
         if access.write:
             value = int.from_bytes(processor.read_linear(address, access.size, user), "little")

@@ -11,7 +11,8 @@ from unicorn import x86_const as x86
 from pvlab.machine.engine import NOWHERE, Engine, Why
 from pvlab.machine.memory import Dead, Ram
 from pvlab.machine.x86 import cpu as c
-from pvlab.machine.x86.decode import PORT_IO, Instruction, decode, describe_block
+from pvlab.machine.x86 import control
+from pvlab.machine.x86.decode import STOP_BEFORE, Instruction, decode, describe_block
 from pvlab.machine.x86.faults import Fault
 from pvlab.machine.x86.paging import Mmu, walk
 
@@ -30,7 +31,7 @@ class Machine:
     out: `instructions` then stays 0, and nothing is stopped before (for measuring what counting costs).
     """
 
-    def __init__(self, ram_size: int = 32 << 20, counting: bool = True, stop_before: frozenset[str] = PORT_IO):
+    def __init__(self, ram_size: int = 32 << 20, counting: bool = True, stop_before: frozenset[str] = STOP_BEFORE):
         self.ram = Ram(ram_size)
         self.engine = Engine(unicorn.UC_ARCH_X86, unicorn.UC_MODE_32, x86.UC_CPU_X86_COREDUO, counting, self._describe)
         self.engine.map(self.ram)
@@ -39,8 +40,9 @@ class Machine:
         self._env, self._cs = self.cpu.env, self.cpu.env.segs[c.CS]
         self.state = self.engine.state
         self._stop_before = stop_before
-        self.live_mmu = self._engine_mmu     # by which tables the running guest's code is found in RAM
+        self.live_mmu = lambda: self.mmu     # by which tables the running guest's code is found in RAM
         self._code_pages: set[int] = set()
+        self.dr = list(control.DEBUG_RESET)
         self._reset()
 
     def _reset(self) -> None:
@@ -79,11 +81,11 @@ class Machine:
             break
         if why is Why.EXCEPTION:
             cpu.acknowledge()
-            if cpu.was_int or state.vector == 1:      # INT n and a single step have retired
+            if state.vector == 1 and not cpu.was_int:      # a single step has retired
                 return why
         elif why is Why.DEADLINE or why is Why.WINDOW or why is Why.HALTED:
             return why
-        engine.uncount(self.linear_eip)
+        engine.uncount(self.linear_eip)     # for INT n, which has retired: what stands behind it (INTO ends no block)
         return why
 
     @property
@@ -107,13 +109,9 @@ class Machine:
             cpu.env.eflags &= ~c.TF
         return why
 
-    def _engine_mmu(self) -> Mmu:
-        register = self.engine.register
-        nxe = self.engine.uc.reg_read(x86.UC_X86_REG_MSR, c.EFER) & c.EFER_NXE
-        return Mmu(register(x86.UC_X86_REG_CR0), register(x86.UC_X86_REG_CR3), register(x86.UC_X86_REG_CR4), bool(nxe))
-
     def _describe(self, address: int, size: int) -> tuple[list[int], int, list[int]]:
-        """Called inside a run, when the saved context is out of date."""
+        """Called inside a run, which may have gone to other code segments and page tables since the last stop."""
+        self.engine.save()
         mmu = self.live_mmu()
         self._code_pages.update((address >> 12, address + size - 1 >> 12))
         wide = bool(self._cs.flags & 1 << 22)
@@ -122,7 +120,11 @@ class Machine:
         except (Fault, Dead):
             # The guest changed its page tables and flushed no TLB: the engine still knows the code, memory does not.
             return list(range(self.engine.uc.ctl_request_cache(address)[1])), NOWHERE, []
-        return describe_block(code, address, wide, self._stop_before)
+        try:    # QEMU ends a block in the middle of an instruction that will fault: the rest of it tells what it is
+            rest = self._read(mmu, address + size & 0xFFFFFFFF, 14, mark=False)
+        except (Fault, Dead):
+            rest = b""
+        return describe_block(code, rest, address, wide, self._stop_before)
 
     # ------------------------------------------------------------------------- the architecture's view of itself
     @property
@@ -144,6 +146,11 @@ class Machine:
     @eflags.setter
     def eflags(self, value: int) -> None:
         self.cpu.eflags = value
+
+    @property
+    def raw_flags(self) -> int:
+        """EFLAGS without the arithmetic flags, which cost a call into the engine: IF, TF and IOPL are right."""
+        return self._env.eflags
 
     @property
     def iopl(self) -> int:

@@ -15,8 +15,8 @@ from pvlab.machine.x86.faults import PAGE, Fault
 
 PRESENT, WRITABLE, USER, ACCESSED, DIRTY, LARGE, GLOBAL = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 NO_EXECUTE = 1 << 63
-FRAME = 0x0000_000F_FFFF_F000          # a Core Duo has 36 bits of physical address
-RESERVED = 0x7FFF_FFF0_0000_0000
+FRAME = 0x000F_FFFF_FFFF_F000          # the engine takes 52 bits of physical address, more than any 32-bit CPU has
+RESERVED = 0x7FF0_0000_0000_0000
 # page-fault error code (Intel SDM vol. 3, 4.7)
 CODE_PRESENT, CODE_WRITE, CODE_USER, CODE_RESERVED, CODE_FETCH = 1, 2, 4, 8, 16
 
@@ -47,6 +47,7 @@ class Mmu(NamedTuple):
 
 _PAE_LEVELS = ((3, 30, 3), (2, 21, 511), (1, 12, 511))        # (level, shift, mask of the index)
 _TWO_LEVELS = ((2, 22, 1023), (1, 12, 1023))
+_PSE36 = 0x1FE000                      # of a 4 MiB page's entry: bits 39 to 32 of the physical address
 _u32, _u64 = struct.Struct("<I").unpack_from, struct.Struct("<Q").unpack_from
 
 
@@ -99,19 +100,20 @@ def walk(ram: Ram, mmu: Mmu, linear: int, write: bool = False, user: bool = Fals
             entry = marked
             path[-1] = level, address, entry
     offset = (1 << shift) - 1
-    return Translation(entry & frame_mask & ~offset | linear & offset, bool(rights & WRITABLE), bool(rights & USER),
-                       not no_execute, bool(entry & DIRTY), tuple(path))
+    physical = entry & frame_mask & ~offset | linear & offset
+    if shift == 22:
+        physical |= (entry & _PSE36) << 19
+    return Translation(physical, bool(rights & WRITABLE), bool(rights & USER), not no_execute, bool(entry & DIRTY),
+                       tuple(path))
 
 
 def _check_reserved(entry: int, level: int, leaf: bool, nxe: bool, code: int, linear: int, pae: int) -> None:
-    """Raise a page fault for reserved bits in a PAE entry."""
-    if not pae:
-        return
-    forbidden = RESERVED
+    """Raise a page fault for reserved bits in an entry."""
+    forbidden = RESERVED if pae else 0
     if level == 3 or not nxe:
         forbidden |= NO_EXECUTE
     if leaf and level == 2:
-        forbidden |= 0x1FE000
+        forbidden |= 0x1FE000 if pae else 0x200000
     if entry & forbidden:
         raise Fault(PAGE, code | CODE_PRESENT | CODE_RESERVED, linear)
 

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pvlab.errors import PvlabError
 from pvlab.guests.assembly import ORIGIN, assemble
 from pvlab.machine.engine import Why
-from pvlab.machine.memory import Dead
 from pvlab.machine.x86 import cpu as c
-from pvlab.machine.x86 import io
+from pvlab.machine.x86 import io, segments
 from pvlab.machine.x86.faults import EXCEPTIONS, Fault
 from pvlab.machine.x86.machine import Machine
-from pvlab.machine.x86.segments import descriptor
 from pvlab.tables import Table
 
 _CODE, _GDT, _TSS, _STACK, _LIMIT = ORIGIN, 0x8000, 0x9000, 0x7000, 10_000
@@ -76,8 +74,8 @@ def _run(code: bytes, ring: int, interrupts: bool) -> Outcome:
     table = bytes(8)
     for dpl in range(4):
         flags = 1 << 15 | dpl << 13 | 1 << 12 | 1 << 22
-        table += descriptor(0, 0xFFFFFFFF, flags | 0xB00) + descriptor(0, 0xFFFFFFFF, flags | 0x300)
-    table += descriptor(_TSS, 103, 0x8900) + descriptor(0x6000, 7, 0x8200)
+        table += segments.descriptor(0, 0xFFFFFFFF, flags | 0xB00) + segments.descriptor(0, 0xFFFFFFFF, flags | 0x300)
+    table += segments.descriptor(_TSS, 103, 0x8900) + segments.descriptor(0x6000, 7, 0x8200)
     machine.ram.write(_GDT, table)
     machine.ram.write(_TSS + 0x66, (104).to_bytes(2, "little"))     # no I/O bitmap: ports are ring 0's
     machine.ram.write(_CODE, code + _END)
@@ -111,9 +109,14 @@ def _until_trap(machine: Machine) -> str | None:
         if why is Why.INVALID:
             return EXCEPTIONS[6]
         if why is not Why.POINT:
-            raise Dead(f"the experiment did not end: it stopped at {machine.eip:#x} ({why.name.lower()})")
-        try:            # the engine would execute port I/O in any ring, so the CPU's check is made here
-            instruction = machine.instruction()
+            raise PvlabError(f"the experiment did not end: it stopped at {machine.eip:#x} ({why.name.lower()})")
+        instruction = machine.instruction()
+        if instruction is None or instruction.mnemonic.rstrip("bwd") not in ("in", "ins", "out", "outs", "sysenter"):
+            machine.state.pass_ = machine.linear_eip        # the engine may show what it makes of it
+            continue
+        try:            # the engine would execute these in any ring, so the CPU's check is made here
+            if instruction.mnemonic == "sysenter":
+                segments.sysenter(machine, 0, 0, 0)         # its MSRs are as after a reset
             io.check_permission(machine, io.port_access(machine, instruction))
             machine.retire(instruction.size)
         except Fault as fault:

@@ -3,6 +3,9 @@
 The functions work on any `processor` that offers the architecture's view of itself: the bare machine's, or the virtual
 CPU that a monitor keeps for its guest. They either do the whole of what the instruction does, or raise Fault and leave
 everything as it was. Hardware task switching and virtual-8086 mode are not modelled: they raise Dead.
+
+The bare machine's far transfers are the engine's own. Where QEMU differs from the manual (it sets no accessed bit in a
+far transfer, and checks the limit of the code segment in some), these functions do as QEMU does.
 """
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import NamedTuple
 
 from pvlab.machine.memory import Dead
 from pvlab.machine.x86.cpu import (
-    AC, CS, DF, DS, ES, ESP, FS, GS, IF, IOPL, NT, OF, RF, SS, TF, VM, ARITHMETIC, Segment)
+    AC, ARITHMETIC, CS, DF, DS, ECX, EDX, ES, ESP, FS, GS, IF, IOPL, NT, RF, SS, TF, VM, Segment)
 from pvlab.machine.x86.faults import GP, NP, STACK, TS, Fault
 
 # bits of a descriptor's second word
@@ -80,7 +83,7 @@ def _mark_accessed(processor, found: Descriptor) -> Descriptor:
     return Descriptor(found.low, high, found.address)
 
 
-def check_stack(processor, selector: int, cpl: int, vector: int = GP) -> Segment:
+def check_stack(processor, selector: int, cpl: int, vector: int = GP, absent: int = STACK) -> Descriptor:
     """A stack segment for privilege level `cpl`. `vector` is what a bad one raises (#TS when it comes from a TSS)."""
     if selector & 0xFFFC == 0:
         raise Fault(vector, 0)
@@ -88,8 +91,8 @@ def check_stack(processor, selector: int, cpl: int, vector: int = GP) -> Segment
     if selector & 3 != cpl or found.dpl != cpl or not found.is_writable_data:
         raise Fault(vector, selector & 0xFFFC)
     if not found.high & PRESENT:
-        raise Fault(STACK, selector & 0xFFFC)
-    return _mark_accessed(processor, found).segment(selector)
+        raise Fault(absent, selector & 0xFFFC)
+    return found
 
 
 def load(processor, register: int, selector: int) -> None:
@@ -97,7 +100,8 @@ def load(processor, register: int, selector: int) -> None:
     selector &= 0xFFFF
     cpl = processor.cpl
     if register == SS:
-        processor.set_segment(SS, check_stack(processor, selector, cpl))
+        found = check_stack(processor, selector, cpl)
+        processor.set_segment(SS, _mark_accessed(processor, found).segment(selector))
         return
     if selector & 0xFFFC == 0:
         processor.set_segment(register, Segment(selector, 0, 0, 0))
@@ -158,7 +162,7 @@ def inner_stack(processor, cpl: int) -> tuple[Segment, int]:
         raise Fault(TS, tr.selector & 0xFFFC)
     data = processor.read_linear(tr.base + offset & 0xFFFFFFFF, size)
     esp, selector = struct.unpack("<IH" if wide else "<HH", data)
-    return check_stack(processor, selector, cpl, TS), esp
+    return check_stack(processor, selector, cpl, TS, absent=TS).segment(selector), esp
 
 
 class Stack:
@@ -201,6 +205,8 @@ def far_transfer(processor, selector: int, offset: int, wide: bool, next_eip: in
         _go(processor, found, selector, offset, wide, next_eip, cpl)
         return
     if found.type in (TSS16, TSS32, TASK_GATE):
+        if found.dpl < cpl or found.dpl < rpl:
+            raise Fault(GP, selector & 0xFFFC)
         raise Dead(f"a task switch (selector {selector:#x}) at {processor.eip:#010x}: the lab's machine has none")
     if found.type not in (CALL16, CALL32):
         raise Fault(GP, selector & 0xFFFC)
@@ -217,35 +223,65 @@ def far_transfer(processor, selector: int, offset: int, wide: bool, next_eip: in
     found = fetch(processor, target)
     if not found.is_code or found.dpl > cpl:
         raise Fault(GP, target & 0xFFFC)
+    if next_eip is None:
+        if not found.high & CONFORMING and found.dpl != cpl or not found.high & PRESENT:
+            raise Fault(GP, target & 0xFFFC)
+        _go(processor, found, target, offset, wide, None, cpl)
+        return
     if not found.high & PRESENT:
         raise Fault(NP, target & 0xFFFC)
-    if found.high & CONFORMING or found.dpl == cpl or next_eip is None:
-        if next_eip is None and not found.high & CONFORMING and found.dpl != cpl:
-            raise Fault(GP, target & 0xFFFC)
-        _go(processor, found, target, offset, wide, next_eip, cpl)
+    if found.high & CONFORMING or found.dpl == cpl:
+        _go(processor, found, target, offset, wide, next_eip, cpl, limited=False)
         return
     level = found.dpl
     old_ss, old_esp = processor.segment(SS), processor.regs[ESP] & 0xFFFFFFFF
-    arguments = gate.high & 31
-    source = Stack(processor, old_ss, old_esp, wide)
-    copied = [source.pop() for _ in range(arguments)]
     ss, esp = inner_stack(processor, level)
-    stack = Stack(processor, ss, esp, wide)
+    source, stack = Stack(processor, old_ss, old_esp, wide), Stack(processor, ss, esp, wide)
+    copied = [source.pop() for _ in range(gate.high & 31)]
     stack.push(old_ss.selector, old_esp, *reversed(copied), processor.segment(CS).selector, next_eip)
-    found = _mark_accessed(processor, found)
     processor.set_ring(found.segment(target & 0xFFFC | level), ss, level)
     processor.regs[ESP] = stack.esp
     processor.eip = offset
 
 
-def _go(processor, found: Descriptor, selector: int, offset: int, wide: bool, next_eip: int | None, cpl: int) -> None:
+def _go(processor, found: Descriptor, selector: int, offset: int, wide: bool, next_eip: int | None, cpl: int,
+        limited: bool = True) -> None:
     stack = current_stack(processor, wide)
     if next_eip is not None:
         stack.push(processor.segment(CS).selector, next_eip)
-    found = _mark_accessed(processor, found)
-    processor.set_ring(found.segment(selector & 0xFFFC | cpl), None, cpl)
+    target = found.segment(selector & 0xFFFC | cpl)
+    if not wide:
+        offset &= 0xFFFF
+    if limited and offset > target.limit:
+        raise Fault(GP, 0 if next_eip is None else selector & 0xFFFC)
+    processor.set_ring(target, None, cpl)
     processor.regs[ESP] = stack.esp
-    processor.eip = offset if wide else offset & 0xFFFF
+    processor.eip = offset
+
+
+def sysenter(processor, selector: int, esp: int, eip: int) -> None:
+    """SYSENTER, with the contents of its three model-specific registers (Intel SDM vol. 2)."""
+    selector &= 0xFFFC
+    if not selector:
+        raise Fault(GP, 0)
+    processor.eflags &= ~(IF | VM | RF)
+    processor.set_ring(_flat(selector, 0, CODE | READABLE), _flat(selector + 8, 0, WRITABLE), 0)
+    processor.regs[ESP], processor.eip = esp, eip
+    processor.interrupt_shadow = False
+
+
+def sysexit(processor, selector: int) -> None:
+    """SYSEXIT: back to ring 3, with ESP from ECX and EIP from EDX."""
+    selector &= 0xFFFC
+    if not selector or processor.cpl:
+        raise Fault(GP, 0)
+    processor.set_ring(_flat(selector + 16 | 3, 3, CODE | READABLE), _flat(selector + 24 | 3, 3, WRITABLE), 3)
+    processor.regs[ESP], processor.eip = processor.regs[ECX] & 0xFFFFFFFF, processor.regs[EDX] & 0xFFFFFFFF
+
+
+def _flat(selector: int, ring: int, kind: int) -> Segment:
+    """A segment of 4 GiB, which needs no descriptor."""
+    return Segment(selector & 0xFFFF, 0, 0xFFFFFFFF, 1 << 23 | BIG | PRESENT | NOT_SYSTEM | ACCESSED | kind | ring << 13)
 
 
 def far_return(processor, wide: bool, release: int = 0, interrupt: bool = False) -> None:
@@ -275,17 +311,17 @@ def far_return(processor, wide: bool, release: int = 0, interrupt: bool = False)
     ss = None
     if rpl > cpl:
         esp, ss_selector = stack.pop(), stack.pop() & 0xFFFF
-        ss = check_stack(processor, ss_selector, rpl)
+        ss = check_stack(processor, ss_selector, rpl, absent=NP).segment(ss_selector)
         stack.esp = (esp + release) & 0xFFFFFFFF
-    found = _mark_accessed(processor, found)
     processor.set_ring(found.segment(selector), ss, rpl)
     processor.regs[ESP] = stack.esp
     processor.eip = eip
     if rpl > cpl:
         for register in (ES, DS, FS, GS):   # segments that the outer ring may not use become null
             held = processor.segment(register)
-            data = held.flags & NOT_SYSTEM and held.flags & (CODE | CONFORMING) != CODE | CONFORMING
-            if data and held.flags >> 13 & 3 < rpl:
+            if register in (FS, GS) and held.selector & 0xFFFC == 0:
+                continue
+            if held.flags & (CODE | CONFORMING) != CODE | CONFORMING and held.flags >> 13 & 3 < rpl:
                 processor.set_segment(register, Segment(0, 0, 0, 0))
     if interrupt:
         mask = ARITHMETIC | DF | TF | NT | RF | AC | 1 << 21
