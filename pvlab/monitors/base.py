@@ -15,6 +15,8 @@ from pvlab.machine.x86.decode import STOP_BEFORE
 from pvlab.machine.x86.events import raise_event
 from pvlab.machine.x86.faults import DB, EXCEPTIONS, UD, Fault
 from pvlab.machine.x86.machine import Machine
+from pvlab.machine.x86.paging import walk
+from pvlab.machine.x86.segments import BIG
 from pvlab.trace import Run, Trace, digest
 
 BUDGET = 200_000_000   # guest instructions
@@ -264,14 +266,24 @@ class Monitor:
 
     def step(self) -> Why:
         """Run one instruction. EXCEPTION with vector 1 is the end of a step; our trap flag shows nowhere."""
-        processor, machine = self.processor, self.machine
-        instruction, own = processor.instruction(), processor.eflags & TF
+        machine, own = self.machine, self.processor.eflags & TF
+        pushed = None if own else self._flags_to_be_pushed()
         why = machine.step()
-        if self.stepped(why) and not own and instruction and instruction.mnemonic.startswith("pushf"):
-            address = processor.segment(SS).base + machine.regs[ESP] & 0xFFFFFFFF
-            flags = processor.read_linear(address, 2)
-            processor.write_linear(address, bytes((flags[0], flags[1] & ~(TF >> 8))))
+        if pushed is not None and self.stepped(why):
+            machine.ram.bytes[pushed] &= ~(TF >> 8)
         return why
+
+    def _flags_to_be_pushed(self) -> int | None:
+        """If PUSHF comes next: the physical address at which it will write the byte that has the trap flag."""
+        processor, instruction = self.processor, self.processor.instruction()
+        if instruction is None or not instruction.mnemonic.startswith("pushf"):
+            return None
+        ss, size = processor.segment(SS), 4 if instruction.wide else 2
+        top = processor.regs[ESP] - size & (0xFFFFFFFF if ss.flags & BIG else 0xFFFF)
+        try:
+            return walk(self.machine.ram, processor.mmu, ss.base + top + 1 & 0xFFFFFFFF, mark=False).physical
+        except Fault:
+            return None                   # the push will fault, too
 
     def stepped(self, why: Why) -> bool:
         return why is Why.EXCEPTION and self.machine.state.vector == 1 and not self.machine.cpu.was_int
