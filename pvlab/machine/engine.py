@@ -44,7 +44,7 @@ class Why(enum.IntEnum):
     WINDOW = 6         # the guest enables interrupts
     UNMAPPED = 7       # an access to a physical address (state.fault) that is not memory
     ENGINE_ERROR = 8   # anything else that Unicorn reports: engine.error
-    ABORTED = 9        # the engine gave up, and cannot be used again
+    ABORTED = 9        # the engine died, and cannot be used again
 
 
 _WHY = list(Why)
@@ -79,12 +79,14 @@ def _hooks() -> ctypes.CDLL:
     return library
 
 
-def _guard() -> None:
-    """See to it that an abort() in the engine ends a run and not the process."""
-    if sys.platform != "win32":
-        libc = ctypes.CDLL(None)
-        calls = (libc._setjmp, libc._longjmp, libc.pthread_self, libc.signal)
-        _hooks().pvlab_guard(*(ctypes.cast(call, ctypes.c_void_p) for call in calls))
+@functools.cache
+def _jumps() -> tuple[ctypes.c_void_p, ...]:
+    """What the C library has for leaving a function from a signal handler; nothing on Windows."""
+    if sys.platform == "win32":
+        return ()
+    libc = ctypes.CDLL(None)
+    return tuple(ctypes.cast(call, ctypes.c_void_p) for call in (
+        libc._setjmp, libc._longjmp, libc.pthread_self, libc.signal))
 
 
 class Engine:
@@ -118,7 +120,8 @@ class Engine:
         self.context_address = self._context.value
         self.context_size = self._saved.size
         hooks = _hooks()
-        _guard()
+        if _jumps():
+            hooks.pvlab_guard(*_jumps())     # the engine's own faults end a run and not the process
         if counting:
             self._hook(unicorn.UC_HOOK_BLOCK, hooks.pvlab_on_block)
         self._hook(unicorn.UC_HOOK_INTR, hooks.pvlab_on_exception)
@@ -146,7 +149,7 @@ class Engine:
             raised, self._raised = self._raised, None
             raise raised
         if self.state.why == Why.ABORTED:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGABRT,))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGABRT, signal.SIGSEGV))
         if status:
             if status in (unicorn.UC_ERR_READ_UNMAPPED, unicorn.UC_ERR_WRITE_UNMAPPED, unicorn.UC_ERR_FETCH_UNMAPPED):
                 return Why.UNMAPPED

@@ -54,38 +54,46 @@ static int (*context_save)(void *, void *);
 static int (*context_restore)(void *, void *);
 static int eflags_register;
 
-/* Unicorn calls abort() where a guest does what QEMU's authors thought impossible; `lock bts %eax, %ebx` is enough. A
- * guest must not kill the learner's notebook, so SIGABRT is caught while an engine runs, and the entry ends. What the
- * engine then looks like nobody knows: it must never be used again. (Not on Windows, where Unicorn's abort() is its own.) */
+/* A guest must not kill the learner's notebook, and Unicorn lets it. It calls abort() where a guest does what QEMU's
+ * authors thought impossible: `lock bts %eax, %ebx` is enough. And it runs through a null pointer when translating a block
+ * of some 480 instructions of which each leaks a temporary variable, as INTO does. So both signals are caught while an
+ * engine runs, and the entry ends. What the engine then looks like nobody knows: it must never be used again. (Not on
+ * Windows, which has no such signals.) */
 static int (*set_jump)(void *);
 static void (*long_jump)(void *, int);
 static void *(*this_thread)(void);
-static void (*(*set_handler)(int, void (*)(int)))(int);
-static void (*other_handler)(int);
-static void *volatile guarded;                      /* the thread whose engine runs */
+typedef void handler(int);
+static handler *(*set_handler)(int, handler *);
+static void *volatile guarded;                        /* the thread whose engine runs; another's is on its own */
+static volatile int in_python;                        /* a callback of that engine is: its trouble is not ours */
 static char place[1024] __attribute__((aligned(16))); /* its jmp_buf */
-enum { SIGABRT = 6 };
+enum { SIGABRT = 6, SIGSEGV = 11 };
+static handler *others[16];                           /* what was there before us */
 
-static void on_abort(int signal)
+static void on_fatal(int signal)
 {
-    if (guarded && guarded == this_thread()) {
+    if (guarded && guarded == this_thread() && !in_python) {
         guarded = 0;
         long_jump(place, 1);
     }
-    if ((__SIZE_TYPE__)other_handler > 1)           /* neither the default nor to be ignored */
-        other_handler(signal);
+    if ((__SIZE_TYPE__)others[signal] > 1)            /* neither the default nor to be ignored */
+        others[signal](signal);
+    else
+        set_handler(signal, others[signal]);          /* it comes again, and then ends the process */
 }
 
 /* Called for each new engine: somebody else may have set a handler in the meantime. */
-void pvlab_guard(void *set, void *jump, void *thread, void *handler)
+void pvlab_guard(void *set, void *jump, void *thread, void *signal)
 {
     set_jump = set;
     long_jump = jump;
     this_thread = thread;
-    set_handler = handler;
-    void (*before)(int) = set_handler(SIGABRT, on_abort);
-    if (before != on_abort)
-        other_handler = before;
+    set_handler = signal;
+    for (int number = SIGABRT; number <= SIGSEGV; number += SIGSEGV - SIGABRT) {
+        handler *before = set_handler(number, on_fatal);
+        if (before != on_fatal)
+            others[number] = before;
+    }
 }
 
 /* setjmp() must be called from the function that is to be jumped back into: a tail call is as good. */
@@ -112,10 +120,10 @@ int pvlab_enter(void *uc, void *context, u64 address, struct state *s)
     s->current = BLOCKS;          /* none yet */
     context_restore(uc, context);
     int status = 0;
-    if (!set_jump || guarded) {
+    void *nobody = 0, *self = set_jump ? this_thread() : 0;
+    if (!self || !__atomic_compare_exchange_n(&guarded, &nobody, self, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
         status = emu_start(uc, address, 0, 0, 0);
     } else if (mark_place(place) == 0) {
-        guarded = this_thread();
         status = emu_start(uc, address, 0, 0, 0);
         guarded = 0;
     } else {
@@ -187,7 +195,10 @@ void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
         b->address = address;
         b->size = size;
         s->extra += TRANSLATION;
-        if (!s->describe((u32)(b - s->table))) {
+        in_python = 1;
+        int known = s->describe((u32)(b - s->table));
+        in_python = 0;
+        if (!known) {
             stop(uc, s, RETRANSLATE);
             return;
         }

@@ -10,7 +10,7 @@ from pvlab.errors import PvlabError
 from pvlab.machine.engine import Why
 from pvlab.machine.memory import Dead
 from pvlab.machine.x86 import control, io
-from pvlab.machine.x86.cpu import EAX, EBX, ESP, IF, SS, TF
+from pvlab.machine.x86.cpu import EAX, EBX, ESP, IF, SS, TF, VM
 from pvlab.machine.x86.decode import STOP_BEFORE
 from pvlab.machine.x86.events import raise_event
 from pvlab.machine.x86.faults import DB, EXCEPTIONS, UD, Fault
@@ -113,6 +113,8 @@ class Monitor:
         """Handle a stop of the engine."""
         self._visits += 1
         machine, cpu = self.machine, self.machine.cpu
+        if cpu.env.eflags & VM:
+            raise Dead(f"virtual-8086 mode at {machine.eip:#010x}: the lab's machine does not model that mode")
         if why is Why.EXCEPTION:
             if cpu.was_int:
                 self.on_int(machine.state.vector)
@@ -130,7 +132,7 @@ class Monitor:
         elif why is Why.ENGINE_ERROR:
             raise Dead(f"the engine cannot go on at {machine.eip:#010x}: {machine.engine.error}")
         elif why is Why.ABORTED:
-            raise Dead(f"the engine gave up on the code at {machine.eip:#010x}, which no compiler makes")
+            raise Dead(f"the engine died of the code at {machine.eip:#010x}, which no compiler makes")
 
     @property
     def now(self) -> int:

@@ -146,7 +146,7 @@ def rdtsc(vcpu: VirtualCpu, instruction: Instruction) -> None:
 
 
 def rdpmc(vcpu: VirtualCpu, instruction: Instruction) -> None:
-    raise Fault(UD, 0)                            # as the engine's CPU: it has no counters
+    raise Fault(GP if vcpu.cpl else UD, 0)        # as the engine's CPU: it has no counters
 
 
 # -- segments and far transfers ---------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from unicorn.x86_const import UC_X86_REG_MSR
 from pvlab.machine.x86 import control, segments
 from pvlab.machine.x86.cpu import CR4_TSD, EAX, ECX, EDX, IF
 from pvlab.machine.x86.decode import STOP_BEFORE
-from pvlab.machine.x86.faults import GP, Fault
+from pvlab.machine.x86.faults import GP, PAGE, Fault
 from pvlab.machine.x86.operands import read
+from pvlab.machine.x86.paging import walk
 from pvlab.monitors.base import Monitor
 
 _TSC, _SYSENTER = 0x10, (0x174, 0x175, 0x176)      # model-specific registers
@@ -35,6 +36,14 @@ class Native(Monitor):
             self.deliver_interrupt()
         else:
             state.window = 1                # the native hook watches EFLAGS.IF from here on
+
+    def on_fault(self, vector: int, code: int, address: int) -> None:
+        if vector == PAGE:
+            try:
+                walk(self.machine.ram, self.machine.mmu, address, mark=False)   # Dead: a table is not in memory, where
+            except Fault:                                                       # the engine reads zeros
+                pass
+        super().on_fault(vector, code, address)
 
     def on_special(self, instruction) -> bool:
         machine = self.machine

@@ -20,8 +20,8 @@ _FLOOD = 8                  # writes to a traced page with no use in between: it
 _OPEN = PRESENT | WRITABLE | USER
 
 # A shadow table is known by (address, level, part): the address of the guest's table and its level. A table of the
-# two-level form covers more than a PAE table can: `part` says which piece. Level 0 stands for a large page: its
-# address is that of the directory entry, its part the entry itself.
+# two-level form covers more than a PAE table can: `part` says which piece. Level 0 stands for 2 MiB of a large page: its
+# address is where they are, its part the rights in the directory's entry.
 Key = tuple[int, int, int]
 
 
@@ -139,9 +139,9 @@ class Shadow:
         directory = found.path[0][2] & FRAME if pae else mmu.cr3 & 0xFFFFF000
         table = self._descend(self._root() + (linear >> 30) * 8, (directory, 2, 0 if pae else linear >> 30), PRESENT)
         slot = table + (linear >> 21 & 511) * 8
-        level, address, entry = found.path[-1]
+        level, _, entry = found.path[-1]
         if level == 2:
-            rights, key = _OPEN, (address, 0, entry & ~ACCESSED)
+            rights, key = _OPEN, (found.physical & ~0x1FFFFF, 0, entry & ~(FRAME | ACCESSED))
         else:
             above = found.path[-2][2]
             rights = above & _OPEN | (above & NO_EXECUTE if pae else 0)

@@ -199,7 +199,7 @@ class VirtualCpu:
     def set_cr4(self, value: int) -> None:
         changed = self.cr4 ^ value
         self.cr4 = value
-        self._set_real(x86.UC_X86_REG_CR4, c.CR4_PAE | c.CR4_TSD | value & 0x600)   # 0x600: SSE is the guest's affair
+        self._set_real(x86.UC_X86_REG_CR4, c.CR4_PAE | c.CR4_TSD | value & 0x700)   # SSE and RDPMC are the guest's affair
         if changed & (c.CR4_PAE | c.CR4_PSE):
             self.shadow.drop_all()
             self.switch()

@@ -1,7 +1,6 @@
 """What random programs do. Each action is a few instructions that need no sensitive unprivileged one."""
 from fidelity import world as w
-from fidelity.programs import (
-    ARITHMETIC, FREE, INTERRUPT, PAGING, TRAP, WRITE_PROTECT, action)
+from fidelity.programs import FREE, PAGING, TRAP, WRITE_PROTECT, action
 from machine.assembler import EAX, EBX, ECX, EDI, EDX, ESI, ESP, u32
 
 
@@ -122,21 +121,24 @@ def x87(p, r):
 
 
 @action()
+def bounds(p, r):
+    p.code.set(w.SCRATCH, r.randrange(4))
+    p.code.set(w.SCRATCH + 4, r.randrange(4, 9))
+    p.code.mov(EAX, r.randrange(12))
+    p.risky("62 05", w.SCRATCH)
+
+
+@action()
 def other_faults(p, r):
-    """Each of the faults that take one instruction."""
+    """Faults and traps that take one instruction."""
     code = p.code
-    choice = r.randrange(5)
+    choice = r.randrange(4)
     if choice == 0:
         p.risky("0f 0b")                                                  # ud2
     elif choice == 1:
-        code.set(w.SCRATCH, r.randrange(4))
-        code.set(w.SCRATCH + 4, r.randrange(4, 9))
-        code.mov(EAX, r.randrange(12))
-        p.risky("62 05", w.SCRATCH)                                       # bound
-    elif choice == 2:
         code("b0 7f", bytes([0x04, r.choice((0, 1))]))                    # add to 127: overflow or not
         p.risky("ce")                                                     # into
-    elif choice == 3:
+    elif choice == 2:
         code("cc")                                                        # int3
     else:
         p.risky("f0 90")                                                  # a lock prefix where none may be
@@ -161,7 +163,7 @@ def interrupt_flag(p, r):
 @action()
 def control_registers(p, r):
     _in(p, r)
-    code, choice = p.code, r.randrange(10)
+    code, choice = p.code, r.randrange(9)
     if choice == 0:
         p.risky("0f 20 c0")                                               # mov %cr0, %eax
     elif choice == 1:
@@ -181,11 +183,21 @@ def control_registers(p, r):
             code("0f 20 e0 35", r.choice((0, 0x80, 0x100, 8)), "0f 22 e0")
     elif choice == 7:
         p.risky("0f 06")                                                  # clts
-    elif choice == 8:
-        code.mov(EAX, p.cr0 & 0xF | r.choice((0, 2, 8)))
-        p.risky("0f 01 f0")                                               # lmsw %ax
     else:
         p.risky(r.choice(("0f 20 c8", "0f 22 c8", "0f 22 f8")))           # CR1 and CR7, which do not exist
+
+
+@action()
+def machine_status(p, r):
+    """LMSW, which also says whether floating point traps: then it does, until somebody has cleared CR0.TS."""
+    _in(p, r)
+    code, trap = p.code, r.random() < 0.7
+    code.mov(EAX, p.cr0 & 0xF | (8 if trap else r.choice((0, 2))))
+    p.risky("0f 01 f0")
+    if trap:
+        p.risky("d9 eb")                                                  # fldpi
+        if p.ring == 0:
+            code("0f 06")
 
 
 @action()
@@ -343,6 +355,13 @@ def stack_segment(p, r):
             code.set(w.SCRATCH + 4, selector)
             code("0f b2 25", w.SCRATCH)                                   # lss
     code.mov(ESP, w.stack_of(p.ring))
+
+
+@action(0)
+def absent_stack(p, r):
+    p.code.mov(EAX, w.ABSENT_STACK)
+    p.risky(r.choice(("8e d0", "50 17")))
+    p.code.mov(ESP, w.stack_of(0))
 
 
 @action(0)
@@ -603,9 +622,9 @@ def large_page(p, r):
         p.code.set(p.tables.large[p.space], base | 0x80 | r.choice((7, 7, 3, 5, 0, 1, 0x67)))
         p.code("0f 20 d8 0f 22 d8")
         p.to_ring(r.choice((0, 3)))
-        for _ in range(3):
+        for _ in range(4):                                                # in both halves of a page of 4 MiB
             _access(p, r, w.LARGE + r.choice((0x1000, 0x31000, 0x80000)) + 4 * r.randrange(900)
-                    + (0 if p.pae else r.choice((0x200000, 0x200000, 0x240000))))
+                    + (0 if p.pae else r.choice((0x80000, 0x280000))))
 
 
 @action(0)
@@ -704,5 +723,3 @@ def interrupt_window(p, r):
     code("fa")
     code("b0 ff e6 21 b0 30 e6 43")
 
-
-__all__ = ["ARITHMETIC", "INTERRUPT"]

@@ -346,5 +346,8 @@ def build(seed, steps):
             p.to_ring(r.choice((0, 1, 2, 3)))
         with p.recovering():                                              # so that harm comes after harm
             HARM[name](p, r)
-    p.code(u32(0x90909090), "f4 eb fd")
+    hole = p.code.hole("c7 05" + u32(w.CONTINUE).hex())                   # if anything still works: switch off
+    p.code("cd", bytes([w.TO_KERNEL]))
+    p.code.fill(hole)
+    p.code.stop()
     return p

@@ -34,7 +34,8 @@ class Program:
         self.pae = self.random.random() < 0.7
         self.paging = self.random.random() < 0.93
         self.no_execute = self.pae and self.random.random() < 0.8
-        self.segments, self.entries, self.tables = w.segments(self.pae)
+        segments, self.entries, self.tables = w.segments(self.pae)
+        self.segments = list(segments)
         self.code, self.ring, self.space, self.marks = Code(w.CODE), 0, 0, {}
         self.cr0 = NUMERIC_ERROR * self.random.randrange(2) | 0x11 | WRITE_PROTECT * (self.random.random() < 0.7)
         self._begin()
@@ -149,7 +150,7 @@ def build(seed, steps):
     program = Program(seed)
     for name, number in steps:
         function, rings = ACTIONS[name]
-        r = program.random = random.Random(number)
+        r = program.random = random.Random(number)       # a number or a text
         program.to_ring(r.choice(rings))
         if len(program.code.bytes) > 0xF000:
             break

@@ -5,10 +5,11 @@ what they saw and go on, two task state segments, a local table, page tables for
 32-bit paging, and a window of pages whose entries the programs change. All of it is data in the image, so nothing has
 to be built by a compiler; a program's own code loads it, bit by bit.
 """
+import functools
 import struct
 from typing import NamedTuple
 
-from machine.assembler import EAX, ECX, EDI, ESP, Code, u32
+from machine.assembler import EDI, Code, u32
 
 from pvlab.machine.x86.segments import descriptor
 
@@ -55,7 +56,7 @@ class Gate(NamedTuple):
 
 
 GATES = (Gate("call-gate", FIRST_GATE | 3, 0, 0), Gate("call-gate-parameters", FIRST_GATE + 8 | 3, 0, 3),
-         Gate("call-gate", FIRST_GATE + 16 | 3, 1, 2), Gate("call-gate", FIRST_GATE + 24 | 3, 2, 1),
+         Gate("call-gate-parameters", FIRST_GATE + 16 | 3, 1, 2), Gate("call-gate", FIRST_GATE + 24 | 3, 2, 0),
          Gate("call-gate-same-ring", FIRST_GATE + 32 | 3, 3, 0, conforming=True))
 BAD_GATES = {"absent-gate": FIRST_GATE + 40, "closed-gate": FIRST_GATE + 48, "gate-to-data": FIRST_GATE + 56,
              "gate-to-null": FIRST_GATE + 64, "gate-to-absent-code": FIRST_GATE + 72, "no-gate": FIRST_GATE + 240}
@@ -259,6 +260,7 @@ class Paging:
         return self._get(entry) & ~0xFFF
 
 
+@functools.cache
 def segments(pae):
     """All of the world but the program: [(physical address, bytes)], the names of its handlers, and its page tables."""
     code, entries = handlers()
@@ -266,9 +268,7 @@ def segments(pae):
     data = bytearray(0x200)
     data[LOG_END - DATA:LOG_END - DATA + 4] = u32(LOG)
     scratch = bytes((i * 37 + (i >> 8) * 11) & 0xFF for i in range(0x2000))
-    return [(HANDLERS, code.bytes), (LOW_FRAME, low_page(entries)), (BASED, based_page()), (DATA, data),
+    return ((HANDLERS, code.bytes), (LOW_FRAME, low_page(entries)), (BASED, based_page()), (DATA, data),
             (SCRATCH, scratch), (GDT, gdt(entries)), (IDT, idt(entries)), (TSS, task_state()), (TSS2, task_state()),
-            (LDT, bytes(8) + descriptor(SCRATCH, 0xFFFFF, 0x40F300)), (TABLES, paging.bytes)], entries, paging
+            (LDT, bytes(8) + descriptor(SCRATCH, 0xFFFFF, 0x40F300)), (TABLES, paging.bytes)), entries, paging
 
-
-__all__ = [name for name in dir() if name.isupper()] + ["Code", "EAX", "ECX", "ESP"]

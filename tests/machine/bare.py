@@ -93,9 +93,10 @@ def bare(text, monitor=Native, ring=0, eflags=2, memory=None, gates=None, budget
     of a handler for an interrupt gate that ring 3 may use}. prepare(processor) has the last word before the start.
     """
     code, symbols = build(text)
-    parts = tables() | {CODE: code} | {IDT + 8 * vector: entry if isinstance(entry, bytes) else gate(symbols[entry], dpl=3)
-                                       for vector, entry in (gates or {}).items()}
-    parts |= {symbols[at] if isinstance(at, str) else at: data for at, data in (memory or {}).items()}
+    parts = [*tables().items(), (CODE, code)]            # in this order: what comes later lies over what came before
+    parts += [(IDT + 8 * vector, entry if isinstance(entry, bytes) else gate(symbols[entry], dpl=3))
+              for vector, entry in (gates or {}).items()]
+    parts += [(symbols[at] if isinstance(at, str) else at, data) for at, data in (memory or {}).items()]
 
     class Prepared(monitor):
         def start(self):
@@ -105,7 +106,7 @@ def bare(text, monitor=Native, ring=0, eflags=2, memory=None, gates=None, budget
             if prepare:
                 prepare(self.processor)
 
-    image = Image(CODE, [(at, data, len(data)) for at, data in parts.items()], symbols, None, size)
+    image = Image(CODE, [(at, data, len(data)) for at, data in parts], symbols, None, size)
     prepared = Prepared()
     run = prepared.run(Guest("bare", "", {}, image, size), budget=budget)
     machine = prepared.machine

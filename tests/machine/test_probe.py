@@ -31,6 +31,9 @@ ROWS = [
     ("int $0x80", True, ("int 0x80",) * 3, (True, True, True)),
     ("xor %edx, %edx; xor %ecx, %ecx; div %ecx", True, ("divide-error",) * 3, (True, True, True)),
     ("nop", False, (None, None, None), (False, False, False)),
+    # The engine is stopped before these, because it would execute them wrongly.
+    ("sysenter", True, (GP, GP, GP), (True, True, True)),
+    (".byte 0x0f, 0x04", True, ("invalid-opcode",) * 3, (True, True, True)),
 ]
 
 

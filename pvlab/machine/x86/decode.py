@@ -54,6 +54,7 @@ def _capstone(wide: bool, detail: bool):
     return engine
 
 
+@functools.lru_cache(maxsize=8192)      # a guest that is run again has the same blocks
 def describe_block(code: bytes, rest: bytes, address: int, wide: bool,
                    stop_before: frozenset[str]) -> tuple[list[int], int, list[int]]:
     """(offsets of the block's instructions, a REP string instruction that ends it or NOWHERE, points to stop before).

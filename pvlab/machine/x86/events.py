@@ -30,7 +30,8 @@ def deliver(processor, vector: int, code: int = 0, software: bool = False, exter
     low, high = struct.unpack("<II", processor.read_linear(idt.base + vector * 8 & 0xFFFFFFFF, 8))
     kind = high >> 8 & 31
     if kind == 5:
-        raise Dead(f"vector {vector} has a task gate: the lab's machine has no hardware task switching")
+        raise Dead(f"vector {vector} has a task gate (at {processor.eip:#010x}): the lab's machine has no hardware task "
+                   "switching")
     if kind not in (6, 7, 14, 15):
         raise Fault(GP, about)
     cpl = processor.cpl
