@@ -45,9 +45,11 @@ class Why(enum.IntEnum):
     UNMAPPED = 7       # an access to a physical address (state.fault) that is not memory
     ENGINE_ERROR = 8   # anything else that Unicorn reports: engine.error
     ABORTED = 9        # the engine died, and cannot be used again
+    INTERRUPTED = 10   # an exception, such as Ctrl-C, arrived while native code was asking Python
 
 
 _WHY = list(Why)
+_KNOWN, _NEW_POINTS = 1, 2          # what Python answers to hooks.c
 
 
 class _Block(ctypes.Structure):
@@ -55,7 +57,7 @@ class _Block(ctypes.Structure):
                 ("instructions", ctypes.c_uint32), ("repeat", ctypes.c_uint64)]
 
 
-_DESCRIBE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint32)
+_DESCRIBE = ctypes.CFUNCTYPE(None, ctypes.c_uint32)
 _GIVEN_UP = ctypes.CFUNCTYPE(None, ctypes.c_uint64)
 
 
@@ -64,7 +66,8 @@ class _State(ctypes.Structure):
 
     _fields_ = [(name, ctypes.c_uint64) for name in (
         "instructions", "extra", "blocks", "stop_instructions", "stop_blocks", "repeat", "point", "pass_", "fault")]
-    _fields_ += [(name, ctypes.c_uint32) for name in ("why", "vector", "current", "continued", "window", "used")]
+    _fields_ += [(name, ctypes.c_uint32) for name in ("why", "vector", "current", "continued", "window", "used",
+                                                     "answer", "unused")]
     _fields_ += [("newest", ctypes.c_uint64), ("describe", _DESCRIBE), ("given_up", _GIVEN_UP),
                  ("table", _Block * BLOCKS)]
 
@@ -106,9 +109,9 @@ class Engine:
         self._handle = self.uc._uch
         self.state = _State(stop_instructions=NOWHERE, stop_blocks=NOWHERE, repeat=NOWHERE, pass_=NOWHERE)
         # Held weakly: an engine in a cycle would wait for the garbage collector, with all its memory.
-        on_new_block, uncount = weakref.WeakMethod(self._on_new_block), weakref.WeakMethod(self.uncount)
+        on_new_block, on_given_up = weakref.WeakMethod(self._on_new_block), weakref.WeakMethod(self._on_given_up)
         self.state.describe = _DESCRIBE(lambda index: on_new_block()(index))
-        self.state.given_up = _GIVEN_UP(lambda address: uncount()(address))
+        self.state.given_up = _GIVEN_UP(lambda address: on_given_up()(address))
         self._describe = describe
         self._offsets: dict[int, list[int]] = {}
         self._points: set[int] = set()
@@ -145,8 +148,8 @@ class Engine:
     def enter(self, address: int) -> Why:
         """Restore the context, run from `address` until something stops it, save the context."""
         status = self._enter(self._handle, self._context, address, self._state)
-        if self._raised is not None:
-            raised, self._raised = self._raised, None
+        if self.state.why == Why.INTERRUPTED:
+            raised, self._raised = self._raised or KeyboardInterrupt(), None
             raise raised
         if self.state.why == Why.ABORTED:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGABRT, signal.SIGSEGV))
@@ -165,8 +168,10 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------- counting
 
-    def _on_new_block(self, index: int) -> int:
-        """Called by hooks.c inside a run. An exception must not cross C: it is kept and raised after the stop."""
+    # The next two are called by hooks.c inside a run. An exception cannot cross C: it is kept, or (Ctrl-C arrives when it
+    # likes) lost, but then the answer is missing, and enter() raises what is due.
+
+    def _on_new_block(self, index: int) -> None:
         try:
             block = self.state.table[index]
             offsets, block.repeat, points = self._describe(block.address, block.size)
@@ -177,10 +182,16 @@ class Engine:
             for point in fresh:
                 self._points.add(point)
                 self._hook(unicorn.UC_HOOK_CODE, _hooks().pvlab_on_point, point, point)
-            return 0 if fresh else 1
+            self.state.answer = _NEW_POINTS if fresh else _KNOWN
         except BaseException as error:  # noqa: BLE001 - a KeyboardInterrupt, too, must reach the caller of enter()
             self._raised = error
-            return 0
+
+    def _on_given_up(self, address: int) -> None:
+        try:
+            self.uncount(address)
+            self.state.answer = _KNOWN
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._raised = error
 
     def uncount(self, address: int) -> None:
         """The block entered last stopped before the instruction at `address`: take back what it counted too much."""

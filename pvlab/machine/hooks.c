@@ -11,7 +11,8 @@
 typedef unsigned long long u64;
 typedef unsigned int u32;
 
-enum { RUNNING, EXCEPTION, INVALID, DEADLINE, POINT, RETRANSLATE, WINDOW, UNMAPPED, ENGINE_ERROR, ABORTED };
+enum { RUNNING, EXCEPTION, INVALID, DEADLINE, POINT, RETRANSLATE, WINDOW, UNMAPPED, ENGINE_ERROR, ABORTED, INTERRUPTED };
+enum { NOTHING, KNOWN, NEW_POINTS };  /* what Python answers */
 enum { BLOCKS = 1 << 16 };
 enum { TRANSLATION = 1000 };  /* what translating a block weighs: some microseconds, against nanoseconds */
 static const u64 NOWHERE = ~0ULL;
@@ -39,10 +40,12 @@ struct state {
     u32 continued;    /* 1: that block only repeated a REP that was counted before */
     u32 window;       /* 1: stop as soon as EFLAGS.IF is set */
     u32 used;         /* blocks in the table */
+    u32 answer;       /* of Python, which writes it last of all: an exception in the meantime leaves NOTHING */
+    u32 unused;
     u64 newest;       /* the highest key so far: the engine fills its code buffer upwards */
-    /* Python's answer to "what is this block?": fills in the entry; 0: it has new points, translate it again */
-    int (*describe)(u32 index);
-    /* told when the block entered last was given up before the instruction at this address */
+    /* "What is this block?" Python fills in the entry, and answers KNOWN, or NEW_POINTS: translate it again. */
+    void (*describe)(u32 index);
+    /* Python is told that the block entered last was given up before the instruction at this address. */
     void (*given_up)(u64 address);
     struct block table[BLOCKS];
 };
@@ -157,17 +160,21 @@ static struct block *look_up(struct state *s, u64 key)
 
 /* Code that overwrites the block it stands in: QEMU gives the block up before the store, and runs the store alone, as a
  * block of one instruction in the middle of the old one. (So does single-stepping code, which gives nothing up.) */
-static void check_given_up(void *uc, struct state *s, struct block *b)
+static int check_given_up(void *uc, struct state *s, struct block *b)
 {
     struct block *last = &s->table[s->current];
     if (b->address < last->address || b->address + b->size >= last->address + last->size)
-        return;
+        return KNOWN;
     u64 eflags = 0;
     reg_read(uc, eflags_register, &eflags);
-    if (!(eflags & 0x100)) {
-        s->extra += TRANSLATION;
-        s->given_up(b->address);
-    }
+    if (eflags & 0x100)
+        return KNOWN;
+    s->extra += TRANSLATION;
+    s->answer = NOTHING;
+    in_python = 1;
+    s->given_up(b->address);
+    in_python = 0;
+    return s->answer;
 }
 
 void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
@@ -195,19 +202,22 @@ void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
         b->address = address;
         b->size = size;
         s->extra += TRANSLATION;
+        s->answer = NOTHING;
         in_python = 1;
-        int known = s->describe((u32)(b - s->table));
+        s->describe((u32)(b - s->table));
         in_python = 0;
-        if (!known) {
-            stop(uc, s, RETRANSLATE);
+        if (s->answer != KNOWN) {
+            stop(uc, s, s->answer == NEW_POINTS ? RETRANSLATE : INTERRUPTED);
             return;
         }
         b->key = key;
         s->newest = key;
         s->used++;
     }
-    if (s->current != BLOCKS && b->instructions == 1)
-        check_given_up(uc, s, b);
+    if (s->current != BLOCKS && b->instructions == 1 && check_given_up(uc, s, b) != KNOWN) {
+        stop(uc, s, INTERRUPTED);
+        return;
+    }
     s->current = (u32)(b - s->table);
     s->blocks++;
     s->continued = s->repeat == address && b->repeat == address;
