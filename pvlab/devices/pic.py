@@ -40,6 +40,7 @@ class Pic:
         elif value & 0x10:                       # ICW1: begin to initialise
             self.irr, self.imr, self.isr = 0, 0, 0
             self._initialising, self._needs_icw4 = 2, bool(value & 1)
+            self._auto_eoi = self._read_isr = False
         elif value & 0x08:                       # OCW3: which register the next read shows
             if value & 2:
                 self._read_isr = bool(value & 1)

@@ -65,7 +65,7 @@ class _State(ctypes.Structure):
     """struct state of hooks.c."""
 
     _fields_ = [(name, ctypes.c_uint64) for name in (
-        "instructions", "extra", "blocks", "stop_instructions", "stop_blocks", "repeat", "point", "pass_", "fault")]
+        "instructions", "extra", "blocks", "stop_instructions", "stop_blocks", "stop_extra", "repeat", "point", "pass_", "fault")]
     _fields_ += [(name, ctypes.c_uint32) for name in ("why", "vector", "current", "continued", "window", "used",
                                                      "answer", "unused")]
     _fields_ += [("newest", ctypes.c_uint64), ("describe", _DESCRIBE), ("given_up", _GIVEN_UP),
@@ -107,7 +107,7 @@ class Engine:
         self.uc.ctl_set_tcg_buffer_size(_CODE_BUFFER)
         self.uc.ctl_exits_enabled(True)      # emu_start's `until` would be probed in the guest's address space
         self._handle = self.uc._uch
-        self.state = _State(stop_instructions=NOWHERE, stop_blocks=NOWHERE, repeat=NOWHERE, pass_=NOWHERE)
+        self.state = _State(stop_instructions=NOWHERE, stop_blocks=NOWHERE, stop_extra=NOWHERE, repeat=NOWHERE, pass_=NOWHERE)
         # Held weakly: an engine in a cycle would wait for the garbage collector, with all its memory.
         on_new_block, on_given_up = weakref.WeakMethod(self._on_new_block), weakref.WeakMethod(self._on_given_up)
         self.state.describe = _DESCRIBE(lambda index: on_new_block()(index))

@@ -29,7 +29,7 @@ struct state {
     u64 instructions; /* retired, counted in whole blocks */
     u64 extra;        /* work that counts as no instruction: repetitions of REP beyond the first, translating code */
     u64 blocks;       /* blocks entered */
-    u64 stop_instructions, stop_blocks; /* stop at the first block boundary at or past either */
+    u64 stop_instructions, stop_blocks, stop_extra; /* stop at the first block boundary at or past one of them */
     u64 repeat;       /* the REP that ended the block before, or NOWHERE */
     u64 point;        /* the instruction that POINT stopped before */
     u64 pass;         /* a point that must not stop once more, or NOWHERE */
@@ -202,6 +202,10 @@ void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
         b->address = address;
         b->size = size;
         s->extra += TRANSLATION;
+        if (s->extra >= s->stop_extra) {
+            stop(uc, s, DEADLINE);
+            return;
+        }
         s->answer = NOTHING;
         in_python = 1;
         s->describe((u32)(b - s->table));

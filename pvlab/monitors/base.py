@@ -71,7 +71,6 @@ class Monitor:
         try:
             while True:
                 self._loop(budget)
-                self._check_stops(budget)
                 if progress:
                     progress(self.machine.instructions, budget)
         except Ended as end:
@@ -88,10 +87,10 @@ class Monitor:
     # ------------------------------------------------------------------------------------------- the loop
     def _loop(self, budget: int) -> None:
         """Enter, exit, handle, until a slice is over: so many stops, or the machine's own slice of blocks."""
-        machine, board = self.machine, self.board
+        machine, board, state = self.machine, self.board, self.machine.state
         for _ in range(_STOPS):
-            if machine.instructions >= budget:
-                raise Ended("budget", f"stopped at {machine.eip:#010x} after {machine.instructions:,} instructions")
+            if state.instructions >= budget or state.extra + VISIT * self._visits >= budget + ALLOWANCE:
+                raise Ended("budget", self._spent(budget))
             until = self.take_interrupt() or budget
             event = board.next_event()
             if event is not None:
@@ -103,11 +102,12 @@ class Monitor:
             elif machine.instructions < until:
                 return
 
-    def _check_stops(self, budget: int) -> None:
+    def _spent(self, budget: int) -> str:
         machine = self.machine
-        if machine.overhead + VISIT * self._visits >= budget + ALLOWANCE:
-            raise Ended("budget", f"stopped at {machine.eip:#010x} after {self._visits:,} stops and "
-                                  f"{machine.instructions:,} instructions: more stops than the budget allows")
+        if machine.instructions >= budget:
+            return f"stopped at {machine.eip:#010x} after {machine.instructions:,} instructions"
+        return (f"stopped at {machine.eip:#010x} after {self._visits:,} stops and {machine.instructions:,} instructions: "
+                "more stops than the budget allows")
 
     def dispatch(self, why: Why) -> None:
         """Handle a stop of the engine."""

@@ -22,6 +22,16 @@ def action(*rings):
     return register
 
 
+def word(r):
+    """A number that is interesting more often than chance makes it."""
+    return r.choice((0, 1, 0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, r.getrandbits(5), r.getrandbits(32), r.getrandbits(32)))
+
+
+def place(r, size=0x1000):
+    """An address in the scratch pages."""
+    return w.SCRATCH + r.randrange(size - 16)
+
+
 class Program:
     """Machine code under construction, and what is known about the moment that it has come to.
 

@@ -9,7 +9,6 @@ import pytest
 
 from pvlab.errors import PvlabError
 from pvlab.guests.toolchain import GuestError
-from pvlab.machine.memory import Dead
 from pvlab.machine.x86.probe import probe
 
 GP = "general-protection"
@@ -84,5 +83,5 @@ def test_what_does_not_assemble_is_refused_with_the_assemblers_own_words():
 
 
 def test_an_experiment_that_does_not_end_is_stopped():
-    with pytest.raises(Dead, match="did not end"):
+    with pytest.raises(PvlabError, match="did not end"):
         probe("1: jmp 1b")

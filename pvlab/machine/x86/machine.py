@@ -73,6 +73,7 @@ class Machine:
         while True:
             state.stop_instructions = until
             state.stop_blocks = state.blocks + SLICE
+            state.stop_extra = state.extra + 10 * SLICE
             why = engine.enter(self._env.eip)
             if why is Why.RETRANSLATE:
                 begin, size = engine.fresh
