@@ -79,7 +79,7 @@ def test_ctrl_c_stops_a_guest_that_never_ends(name, text, budget, monitor, monke
 def test_ctrl_c_is_never_lost_in_a_call_from_native_code(text, monkeypatch):
     """A guest that rewrites its code has native code call Python all the time, so that is where the signal arrives."""
     describe = pvlab.machine.x86.machine.describe_block
-    for trial in range(10):
+    for trial in range(6):
         ctrl_c, calls = CtrlC(), itertools.count()
 
         def begun(*arguments):

@@ -9,7 +9,7 @@ import struct
 
 from pvlab.machine.memory import Dead
 from pvlab.machine.x86.cpu import CS, ESP, IF, NT, RF, SS, TF, VM
-from pvlab.machine.x86.faults import DOUBLE, EXCEPTIONS, GP, HAS_ERROR_CODE, NP, PAGE, Fault
+from pvlab.machine.x86.faults import DOUBLE, EXCEPTIONS, GP, HAS_ERROR_CODE, NP, PAGE, STACK, Fault
 from pvlab.machine.x86.segments import CONFORMING, PRESENT, Stack, current_stack, fetch, inner_stack
 
 _CONTRIBUTORY = frozenset((0, 10, 11, 12, 13))
@@ -23,7 +23,7 @@ def deliver(processor, vector: int, code: int = 0, software: bool = False, exter
     pushes no error code. return_to: the address to push, EIP where it is None.
     """
     idt = processor.table("idt")
-    outside = 1 if external else 0
+    outside = 0 if software else 1          # EXT in error codes: the program did not ask for this event (6.13)
     about = vector * 8 + 2 + outside
     if vector * 8 + 7 > idt.limit:
         raise Fault(GP, about)
@@ -60,7 +60,7 @@ def deliver(processor, vector: int, code: int = 0, software: bool = False, exter
         frame.append(code)
     ss = None
     if level < cpl:
-        ss, esp = inner_stack(processor, level)
+        ss, esp = inner_stack(processor, level, absent=STACK)
         stack = Stack(processor, ss, esp, wide)
         frame = [processor.segment(SS).selector, processor.regs[ESP], *frame]
     else:
@@ -89,7 +89,7 @@ def raise_event(processor, vector: int, code: int = 0, address: int = 0, softwar
             return vector
         except Fault as fault:
             story.append(f"{_name(fault.vector)} while delivering it")
-            if vector == DOUBLE:
+            if vector == DOUBLE and not software and not external:
                 raise Dead("triple fault: " + ", then ".join(story)) from None
             serious = first in _CONTRIBUTORY and not software and not external
             if fault.vector in _CONTRIBUTORY and (serious or first == PAGE and not software and not external) or (

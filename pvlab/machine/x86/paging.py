@@ -15,8 +15,8 @@ from pvlab.machine.x86.faults import PAGE, Fault
 
 PRESENT, WRITABLE, USER, ACCESSED, DIRTY, LARGE, GLOBAL = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 NO_EXECUTE = 1 << 63
-FRAME = 0x000F_FFFF_FFFF_F000          # the engine takes 52 bits of physical address, more than any 32-bit CPU has
-RESERVED = 0x7FF0_0000_0000_0000
+FRAME = 0x0000_00FF_FFFF_F000          # the engine takes 40 bits of physical address, a Core Duo would have 36
+RESERVED = 0x7FFF_FF00_0000_0000
 # page-fault error code (Intel SDM vol. 3, 4.7)
 CODE_PRESENT, CODE_WRITE, CODE_USER, CODE_RESERVED, CODE_FETCH = 1, 2, 4, 8, 16
 

@@ -152,8 +152,11 @@ def _code(processor, selector: int, cpl: int, rpl: int) -> Descriptor:
     return found
 
 
-def inner_stack(processor, cpl: int) -> tuple[Segment, int]:
-    """The stack for privilege level `cpl` that the current TSS names: (SS, ESP)."""
+def inner_stack(processor, cpl: int, absent: int = TS) -> tuple[Segment, int]:
+    """The stack for privilege level `cpl` that the current TSS names: (SS, ESP).
+
+    `absent` is what a stack segment that is not present raises: the manual's #SS, or in a call gate QEMU's #TS.
+    """
     tr = processor.table("tr")
     wide = tr.flags >> 8 & 8
     offset = (4 + cpl * 8) if wide else (2 + cpl * 4)
@@ -162,7 +165,7 @@ def inner_stack(processor, cpl: int) -> tuple[Segment, int]:
         raise Fault(TS, tr.selector & 0xFFFC)
     data = processor.read_linear(tr.base + offset & 0xFFFFFFFF, size)
     esp, selector = struct.unpack("<IH" if wide else "<HH", data)
-    return check_stack(processor, selector, cpl, TS, absent=TS).segment(selector), esp
+    return check_stack(processor, selector, cpl, TS, absent).segment(selector), esp
 
 
 class Stack:
