@@ -129,6 +129,7 @@ class TrapAndEmulate(Monitor):
             doors = [shadow.open(linear) for linear in opened]
             pages = {translation.physical & ~4095 for translation in opened.values()}
             before = {page: ram.read(page, 4096) for page in pages}
+            machine.state.pass_ = machine.linear_eip     # if it was to be stopped before, it was
             why = self.step()
             for door in reversed(doors):
                 shadow.close(door)

@@ -20,7 +20,7 @@ from pvlab.machine.x86.paging import Mmu, Translation, walk
 from pvlab.monitors.shadow import Shadow
 
 _DPL = 3 << 13
-_FPU_BITS = c.CR0_MP | c.CR0_EM | c.CR0_TS | c.CR0_NE    # of CR0: the guest's affair, and the real CPU has them as it wants
+_FPU_BITS = c.CR0_MP | c.CR0_EM | c.CR0_TS | c.CR0_NE    # of CR0: the real CPU has them as the guest wants them
 
 
 class VirtualCpu:
@@ -199,7 +199,8 @@ class VirtualCpu:
     def set_cr4(self, value: int) -> None:
         changed = self.cr4 ^ value
         self.cr4 = value
-        self._set_real(x86.UC_X86_REG_CR4, c.CR4_PAE | c.CR4_TSD | value & 0x700)   # SSE and RDPMC are the guest's affair
+        own = value & 0x700       # SSE and RDPMC: the guest's affair
+        self._set_real(x86.UC_X86_REG_CR4, c.CR4_PAE | c.CR4_TSD | own)
         if changed & (c.CR4_PAE | c.CR4_PSE):
             self.shadow.drop_all()
             self.switch()

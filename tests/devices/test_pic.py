@@ -1,10 +1,11 @@
 """The 8259A interrupt controllers: who may interrupt, and who is interrupted by whom.
 
-A CPU has one interrupt pin and a PC has fifteen devices. The two chips between them queue what was asked for, hold back
-what is masked or less urgent than what is being served, and tell the CPU a vector. A kernel programs them with a sequence
-of bytes at two addresses whose meaning depends on what came before, which makes them the favourite example of what an
-emulated device costs: one masked interrupt is several exits. What the chip does is Intel's data sheet of 1988; the parts
-that no guest of the course uses (rotating priorities, polling, special mask mode, level triggering) are left out.
+A CPU has one interrupt pin and a PC has fifteen devices. The two chips between them queue what was asked for, hold
+back what is masked or less urgent than what is being served, and tell the CPU a vector. A kernel programs them with a
+sequence of bytes at two addresses whose meaning depends on what came before, which makes them the favourite example
+of what an emulated device costs: one masked interrupt is several exits. What the chip does is Intel's data sheet of
+1988; the parts that no guest of the course uses (rotating priorities, polling, special mask mode, level triggering)
+are left out.
 """
 import pytest
 
@@ -217,7 +218,7 @@ def test_a_specific_eoi_ends_the_line_that_it_names(line, left):
 
 
 def test_an_eoi_to_the_second_chip_is_not_one_to_the_first():
-    """The classic mistake of a kernel's first driver: line 2 stays in service, and nothing from there comes any more."""
+    """The classic mistake of a kernel's first driver: line 2 stays in service, and nothing comes from there."""
     board = Board()
     board.ask(8)
     assert board.serve() == [0x28]

@@ -1,8 +1,8 @@
 """The port bus, and the two devices that only experiments have.
 
 On a PC nobody answers at most of the 65,536 ports: the bus lines float high, so a read gives all ones and a write
-disappears. Operating systems find devices, or their absence, by exactly that. The debug console (port 0xE9) is Bochs's and
-QEMU's, and so is the switch at 0xF4: a guest that prints and ends by them does the same there.
+disappears. Operating systems find devices, or their absence, by exactly that. The debug console (port 0xE9) is
+Bochs's and QEMU's, and so is the switch at 0xF4: a guest that prints and ends by them does the same there.
 """
 import pytest
 
@@ -63,7 +63,8 @@ def test_two_devices_cannot_have_the_same_port():
 
 
 WRITES = [     # size, value, what is printed: an OUT of a word prints both bytes, the low one first
-    (1, 0x41, b"A"), (1, 0x1FF, b"\xff"), (1, 0, b"\0"), (2, 0x4241, b"AB"), (4, 0x44434241, b"ABCD"), (2, 0x41, b"A\0"),
+    (1, 0x41, b"A"), (1, 0x1FF, b"\xff"), (1, 0, b"\0"), (2, 0x4241, b"AB"), (4, 0x44434241, b"ABCD"),
+    (2, 0x41, b"A\0"),
 ]
 
 
@@ -82,7 +83,8 @@ def test_the_debug_console_says_that_it_is_there():
     assert bytes(pc.console.output) == b""
 
 
-@pytest.mark.parametrize("size, value, status", [(1, 0, 0), (1, 3, 3), (1, 0x103, 3), (2, 0x1234, 0x1234), (4, 0xDEADBEEF, 0xDEADBEEF)])
+@pytest.mark.parametrize("size, value, status", [(1, 0, 0), (1, 3, 3), (1, 0x103, 3), (2, 0x1234, 0x1234),
+                                                 (4, 0xDEADBEEF, 0xDEADBEEF)])
 def test_a_write_to_the_switch_turns_the_machine_off(size, value, status):
     with pytest.raises(PowerOff) as off:
         Pc(lambda: 0).ports.write(0xF4, size, value)

@@ -1,5 +1,5 @@
 """Running one program under both monitors, and saying where they differ."""
-from pvlab.machine.x86.cpu import CS, REGISTER_NAMES, SEGMENT_NAMES, SS
+from pvlab.machine.x86.cpu import CS, REGISTER_NAMES, RF, SEGMENT_NAMES, SS
 from pvlab.monitors import Native, TrapAndEmulate
 
 BUDGET = 400_000
@@ -19,7 +19,8 @@ class Ending:
         processor, machine = monitor.processor, monitor.machine
         native = processor is machine
         self.state = {name: machine.regs[i] & 0xFFFFFFFF for i, name in enumerate(REGISTER_NAMES)}
-        self.state |= {"eip": processor.eip, "eflags": processor.eflags, "cpl": processor.cpl}
+        self.state |= {"eip": processor.eip, "cpl": processor.cpl}
+        self.state["eflags"] = processor.eflags & ~RF       # which QEMU clears when it thinks of it
         for number, name in enumerate(SEGMENT_NAMES):
             # the real DPL of CS and SS is the real ring's
             self.state[name] = _held(processor.segment(number), _RIGHTS & (~_DPL if number in (CS, SS) else _RIGHTS))

@@ -22,7 +22,8 @@ def address(r):
     return r.choice((
         0, 4, 0xFFC, 0x1000, w.CODE, w.DATA, w.SCRATCH, w.GDT, w.IDT, w.TSS, w.TABLES + 0x1000 * r.randrange(8), w.LDT,
         w.WINDOW, w.LARGE, w.STACKS, 0x3FFFF8, 0x400000, 0x7FFFFFFC, 0x80000000, MONITOR, MONITOR + 0x1000, 0xF1000000,
-        0xFFFFF000, 0xFFFFFFF8, 0xFFFFFFFC, 0xFFFFFFFF, r.getrandbits(32), r.getrandbits(22))) + r.choice((0, 0, 0, 1, 4, 8))
+        0xFFFFF000, 0xFFFFFFF8, 0xFFFFFFFC, 0xFFFFFFFF, r.getrandbits(32),
+        r.getrandbits(22))) + r.choice((0, 0, 0, 1, 4, 8))
 
 
 def word(r):
@@ -30,8 +31,8 @@ def word(r):
 
 
 def selector(r):
-    return r.choice((0, 1, 3, 4, 7, 0x08, 0x10, w.TASK, w.TASK2, w.LOCAL, w.SPARE, w.SPARE, w.FIRST_GATE, 0xFFF8, 0xFFFF,
-                     8 * r.randrange(0x20) | r.randrange(8), r.getrandbits(16)))
+    return r.choice((0, 1, 3, 4, 7, 0x08, 0x10, w.TASK, w.TASK2, w.LOCAL, w.SPARE, w.SPARE, w.FIRST_GATE, 0xFFF8,
+                     0xFFFF, 8 * r.randrange(0x20) | r.randrange(8), r.getrandbits(16)))
 
 
 def descriptor_words(r):
@@ -41,7 +42,8 @@ def descriptor_words(r):
     if kind in (4, 5, 6, 7, 12, 14, 15):
         offset = r.choice((w.CODE, w.HANDLERS, address(r)))
         return selector(r) << 16 | offset & 0xFFFF, offset & 0xFFFF0000 | rights | r.randrange(32)
-    base, limit = r.choice((0, 0, w.TSS, w.LDT, address(r))), r.choice((0xFFFFF, 0xFFFFF, 103, 43, 7, 0, r.getrandbits(20)))
+    base = r.choice((0, 0, w.TSS, w.LDT, address(r)))
+    limit = r.choice((0xFFFFF, 0xFFFFF, 103, 43, 7, 0, r.getrandbits(20)))
     return (base << 16 | limit & 0xFFFF) & 0xFFFFFFFF, (
         base >> 16 & 0xFF | base & 0xFF000000 | limit & 0xF0000 | rights | r.getrandbits(4) << 20)
 
@@ -52,10 +54,11 @@ def put_descriptor(p, r, at):
     p.code.set(at + 4, high)
 
 
-# -- the CPU's tables --------------------------------------------------------------------------------------------------
+# -- the CPU's tables ------------------------------------------------------------------------------------------------
 @harm
 def gdt_entry(p, r):
-    put_descriptor(p, r, w.GDT + r.choice((w.SPARE, w.SPARE, w.FIRST_GATE, w.TASK, w.TASK2, w.LOCAL, 8 * r.randrange(0x25))))
+    slot = r.choice((w.SPARE, w.SPARE, w.FIRST_GATE, w.TASK, w.TASK2, w.LOCAL, 8 * r.randrange(0x25)))
+    put_descriptor(p, r, w.GDT + slot)
 
 
 @harm
@@ -70,7 +73,8 @@ def task_register(p, r):
         base = r.choice((w.TSS, w.TSS2, address(r)))
         kind, limit = r.choice((1, 3, 9, 9, 11, 2, 5)), r.choice((0x200, 103, 43, 11, 0, 0xFFFFF))
         p.code.set(w.GDT + w.SPARE, base << 16 | limit & 0xFFFF)
-        p.code.set(w.GDT + w.SPARE + 4, base >> 16 & 0xFF | base & 0xFF000000 | r.choice((0x8000, 0x8000, 0xE000, 0)) | kind << 8)
+        rights = r.choice((0x8000, 0x8000, 0xE000, 0)) | kind << 8
+        p.code.set(w.GDT + w.SPARE + 4, base >> 16 & 0xFF | base & 0xFF000000 | rights)
     p.code.mov(EAX, r.choice((w.SPARE, w.SPARE, 0, selector(r))))
     p.code("0f 00 d8")
     far_call_through_gate(p, r)
@@ -95,12 +99,14 @@ def task_state(p, r):
     p.code.set(w.TSS2 + 4 * r.randrange(27), r.choice((selector(r), word(r))))
 
 
-# -- ways from here to there --------------------------------------------------------------------------------------------
+# -- ways from here to there -----------------------------------------------------------------------------------------
 @harm
 def far_call_through_gate(p, r):
     if r.random() < 0.7 and p.ring == 0:
         p.return_to(r.choice((1, 2, 3)))
-    gate = r.choice(w.GATES).selector if r.random() < 0.7 else r.choice((w.NARROW_GATE, w.FIRST_GATE + 8 * r.randrange(16) | 3))
+    gate = r.choice(w.GATES).selector
+    if r.random() < 0.3:
+        gate = r.choice((w.NARROW_GATE, w.FIRST_GATE + 8 * r.randrange(16) | 3))
     p.code("9a", 0, u32(gate)[:2])
 
 
@@ -118,9 +124,10 @@ def far_transfer(p, r):
 def task_switch(p, r):
     """By JMP, CALL, an interrupt through a task gate, or IRET with the nested-task flag."""
     state = w.TSS2
-    for offset, value in ((0x1C, r.choice((p.tables.roots[0], word(r)))), (0x20, r.choice((w.CODE, p.entries["return"], word(r)))),
-                          (0x24, r.getrandbits(22)), (0x38, r.choice((w.stack_of(0), word(r)))), (0x4C, r.choice((8, selector(r)))),
-                          (0x50, r.choice((0x10, selector(r)))), (0x54, selector(r)), (0x60, r.choice((0, selector(r))))):
+    for offset, value in (                                                # CR3, EIP, EFLAGS, ESP, CS, SS, DS, LDT
+            (0x1C, r.choice((p.tables.roots[0], word(r)))), (0x20, r.choice((w.CODE, p.entries["return"], word(r)))),
+            (0x24, r.getrandbits(22)), (0x38, r.choice((w.stack_of(0), word(r)))), (0x4C, r.choice((8, selector(r)))),
+            (0x50, r.choice((0x10, selector(r)))), (0x54, selector(r)), (0x60, r.choice((0, selector(r))))):
         p.code.set(state + offset, value)
     choice = r.randrange(4)
     if choice == 0:
@@ -147,7 +154,8 @@ def nested_return(p, r):
 
 @harm
 def interrupt(p, r):
-    p.code(r.choice((bytes([0xCD, r.randrange(256)]), bytes([0xCD, r.choice((3, 6, 13, 14, 0x80, 0x81))]), b"\xcc", b"\xf1", b"\xce")))
+    vector = r.choice((3, 6, 13, 14, 0x80, 0x81, r.randrange(256)))
+    p.code(r.choice((bytes([0xCD, vector]), bytes([0xCD, vector]), b"\xcc", b"\xf1", b"\xce")))
 
 
 @harm
@@ -186,12 +194,13 @@ def to_nowhere(p, r):
     p.code(r.choice(("ff e0", "ff d0", "50 c3")))
 
 
-# -- control --------------------------------------------------------------------------------------------------------------
+# -- control ---------------------------------------------------------------------------------------------------------
 @harm
 def control_register(p, r):
     code, choice = p.code, r.randrange(6)
     if choice == 0:
-        code("0f 20 c0 35", r.choice((0x80000000, 0x10000, 1, 0x80000001, 0x60000000, 2, 4, 8, 0x20, 0x40000, 1 << r.randrange(32))))
+        bits = (0x80000000, 0x10000, 1, 0x80000001, 0x60000000, 2, 4, 8, 0x20, 0x40000, 1 << r.randrange(32))
+        code("0f 20 c0 35", r.choice(bits))
         code("0f 22 c0")
     elif choice == 1:
         code("0f 20 e0 35", r.choice((0x20, 0x10, 0x30, 0x80, 0x200, 1 << r.randrange(32), r.getrandbits(32))))
@@ -211,7 +220,7 @@ def control_register(p, r):
 
 @harm
 def model_specific(p, r):
-    p.code.mov(ECX, r.choice((0xC0000080, 0x10, 0x1B, 0x174, 0xC0000081, 0xC0010117, 0x277, 0x400 + r.randrange(64), 0x1A0,
+    p.code.mov(ECX, r.choice((0xC0000080, 0x10, 0x1B, 0x174, 0xC0000081, 0xC0010117, 0x277, 0x1A0, 0x400 + r.randrange(64),
                               0x200 + r.randrange(64), 0xD90, 0xC0000100 + r.randrange(4), r.getrandbits(32))))
     p.code.mov(EAX, word(r))
     p.code.mov(EDX, word(r))
@@ -228,7 +237,8 @@ def debug_register(p, r):
 
 @harm
 def trap_flag(p, r):
-    p.code("9c 81 0c 24", 0x100 | r.choice((0, 0x200, 0x3000, 0x40000, 0x10000)), "9d 90", r.choice(("", "fa", "0f 06", "8e d0")))
+    p.code("9c 81 0c 24", 0x100 | r.choice((0, 0x200, 0x3000, 0x40000, 0x10000)), "9d 90")
+    p.code(r.choice(("", "fa", "0f 06", "8e d0")))
 
 
 @harm
@@ -238,16 +248,18 @@ def flags(p, r):
 
 @harm
 def power_states(p, r):
-    p.code(r.choice(("f4", "fb f4", "fa f4", "fb 90 fa", "0f 01 c8", "0f 01 c9", "31 c9 0f 01 c8 0f 01 c9", "fb fb f4", "f3 90")))
+    p.code(r.choice(("f4", "fb f4", "fa f4", "fb 90 fa", "0f 01 c8", "0f 01 c9", "31 c9 0f 01 c8 0f 01 c9", "fb fb f4",
+                     "f3 90")))
 
 
-# -- memory ----------------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------------------------
 @harm
 def page_table(p, r):
     """An entry of any level that points anywhere; then an access."""
     table = w.TABLES + 0x1000 * r.randrange(10)
     at = table + 8 * r.choice((0, 1, 2, 0x100, 0x120, 0x130, r.randrange(512)))
-    frame = r.choice((table, w.TABLES, w.GDT, w.CODE, MONITOR, MONITOR + 0x1000 * r.randrange(40), 0x400000, 0xFFFFF000, address(r)))
+    frame = r.choice((table, w.TABLES, w.GDT, w.CODE, MONITOR, MONITOR + 0x1000 * r.randrange(40), 0x400000, 0xFFFFF000,
+                      address(r)))
     p.code.set(at, frame & ~0xFFF | r.choice((7, 0x67, 0x87, 0xE7, 1, 3, 5, r.getrandbits(12))))
     p.code.set(at + 4, r.choice((0, 0, 0, 0, 0x80000000, 1, 0xF, r.getrandbits(32))))
     if r.random() < 0.7:
@@ -258,7 +270,8 @@ def page_table(p, r):
 @harm
 def memory_access(p, r):
     at = r.choice((w.WINDOW + r.randrange(0x10000), w.LARGE + r.getrandbits(21), address(r)))
-    p.code(r.choice(("a1", "a3", "ff 05", "0f c1 05", "f0 ff 05", "0f ae 05", "0f c7 0d", "dd 05", "0f ae 0d", "dd 35")), at)
+    p.code(r.choice(("a1", "a3", "ff 05", "0f c1 05", "f0 ff 05", "0f ae 05", "0f c7 0d", "dd 05", "0f ae 0d", "dd 35")))
+    p.code(at)
 
 
 @harm
@@ -293,7 +306,8 @@ def narrow_code(p, r):
     kind = r.choice((0x9A, 0x9E, 0xFA, 0x92, 0x96))
     for slot, rights in ((w.SPARE, kind), (w.TASK2, 0x92)):
         p.code.set(w.GDT + slot, base << 16 | 0xFFFF)
-        p.code.set(w.GDT + slot + 4, base >> 16 & 0xFF | base & 0xFF000000 | rights << 8 | r.choice((0, 0x400000, 0xF0000, 0xCF0000)))
+        size = r.choice((0, 0x400000, 0xF0000, 0xCF0000))
+        p.code.set(w.GDT + slot + 4, base >> 16 & 0xFF | base & 0xFF000000 | rights << 8 | size)
     if r.random() < 0.5:
         p.code.mov(EAX, w.TASK2)
         p.code("8e d0 50 58 60 61")
@@ -301,7 +315,7 @@ def narrow_code(p, r):
     p.code("90 50 58 e8 00 00 58 cd 80 e4 80 f4 66 cb 66 cf")
 
 
-# -- the rest ----------------------------------------------------------------------------------------------------------------
+# -- the rest --------------------------------------------------------------------------------------------------------
 @harm
 def port(p, r):
     p.code.mov(EDX, r.choice((0x20, 0x21, 0xA0, 0xA1, 0x40, 0x43, 0x80, 0xE9, 0xF3, 0xFFFF, r.getrandbits(16))))
@@ -312,8 +326,9 @@ def port(p, r):
 @harm
 def instruction(p, r):
     """Any instruction with any prefixes, some of which no CPU takes."""
-    prefixes = bytes(r.choice((0x66, 0x67, 0xF0, 0xF0, 0xF2, 0xF3, 0x2E, 0x36, 0x64)) for _ in range(r.choice((0, 1, 1, 2, 14))))
-    opcode = r.choice((bytes([r.randrange(256)]), bytes([0x0F, r.randrange(256)]), b"\x0f\xab", b"\x0f\xba", b"\x0f\x01", b"\xff"))
+    prefixes = bytes(r.choice(b"\x66\x67\xf0\xf0\xf2\xf3\x2e\x36\x64") for _ in range(r.choice((0, 1, 1, 2, 14))))
+    any_one, any_two = bytes([r.randrange(256)]), bytes([0x0F, r.randrange(256)])
+    opcode = r.choice((any_one, any_two, b"\x0f\xab", b"\x0f\xba", b"\x0f\x01", b"\xff"))
     p.code(prefixes, opcode, bytes(r.choice((r.randrange(256), r.randrange(0xC0, 0x100))) for _ in range(8)))
 
 
@@ -327,7 +342,8 @@ def own_code(p, r):
 
 @harm
 def endless(p, r):
-    p.code(r.choice(("eb fe", "e2 fe", "f3 90 eb fc", "cd 80 eb fc", "e4 80 eb fc", "0f 0b eb fc", "0f a2 eb fc", "ff 05", "0f 31 eb fc")))
+    p.code(r.choice(("eb fe", "e2 fe", "f3 90 eb fc", "cd 80 eb fc", "e4 80 eb fc", "0f 0b eb fc", "0f a2 eb fc", "ff 05",
+                     "0f 31 eb fc", "ce " * 600)))
 
 
 @harm

@@ -18,12 +18,13 @@ from pvlab.machine.x86.faults import EXCEPTIONS
 RARELY = 20                # each thing below happens in one program of so many at least
 
 INSTRUCTIONS = (
-    "cli", "sti", "hlt", "mov-cr0", "mov-cr2", "mov-cr3", "mov-cr4", "mov-dr", "clts", "lmsw", "lgdt", "lidt", "lldt", "ltr",
-    "invlpg", "wbinvd", "rdmsr", "wrmsr", "rdtsc", "iret", "sysenter", "sysexit", "segment-load", "far-transfer", "io:read",
-    "io:write")
+    "cli", "sti", "hlt", "mov-cr0", "mov-cr2", "mov-cr3", "mov-cr4", "mov-dr", "clts", "lmsw", "lgdt", "lidt", "lldt",
+    "ltr", "invlpg", "wbinvd", "rdmsr", "wrmsr", "rdtsc", "iret", "sysenter", "sysexit", "segment-load", "far-transfer",
+    "io:read", "io:write")
 OTHER_EXITS = ("page-table-write", "page-fault:shadow", "page-fault:guest", "int", "exception")
 # What no guest on this machine can meet: no NMI, no machine or alignment checks, no SIMD exceptions in QEMU.
-FAULTS = tuple(name for name in EXCEPTIONS.values() if name not in ("nmi", "alignment-check", "machine-check", "simd-error"))
+NEVER = ("nmi", "alignment-check", "machine-check", "simd-error")
+FAULTS = tuple(name for name in EXCEPTIONS.values() if name not in NEVER)
 TRANSFERS = ("call-gate", "call-gate-parameters", "call-gate-same-ring", "far-jump", "far-call", "return-to-outer-ring",
              "return")
 ALL = (*INSTRUCTIONS, *OTHER_EXITS, *(f"event {name}" for name in (*FAULTS, "int", "interrupt")),

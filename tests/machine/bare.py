@@ -1,9 +1,9 @@
 """A bare machine with its tables already in place, for programs of a few lines.
 
 A guest needs a dozen instructions before it has a GDT, an IDT and a TSS, and those would stand in every hand count.
-Here the tables are in RAM and in the CPU before the first instruction, so a program consists of what it is about. Every
-vector has a handler that switches the machine off with the vector as the status: the run ends at the first event that
-the program does not handle itself, with the handler's stack frame still there to be read.
+Here the tables are in RAM and in the CPU before the first instruction, so a program consists of what it is about.
+Every vector has a handler that switches the machine off with the vector as the status: the run ends at the first
+event that the program does not handle itself, with the handler's stack frame still there to be read.
 """
 import functools
 import struct
@@ -59,7 +59,7 @@ def tables():
     for ring in range(3):
         struct.pack_into("<II", tss, 4 + 8 * ring, STACK0 - ring * 0x1000, data_of(ring))
     struct.pack_into("<H", tss, 0x66, 104)                      # the I/O bitmap lies beyond the limit: there is none
-    handlers = b"".join(bytes((0xB0, v, 0xE6, 0xF4)).ljust(8, b"\x90") for v in range(256))   # mov $v,%al; out %al,$0xf4
+    handlers = b"".join(bytes((0xB0, v, 0xE6, 0xF4)).ljust(8) for v in range(256))    # mov $v,%al; out %al,$0xf4
     return {GDT: gdt.ljust(0x1000, b"\0"), IDT: b"".join(gate(handler_of(v)) for v in range(256)), TSS: bytes(tss),
             HANDLERS: handlers}
 

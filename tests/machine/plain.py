@@ -47,7 +47,7 @@ class Plain:
         """Put a GDT into memory, enter ring 3 by an IRET, and run `code` there, at 0x2000."""
         self.memory[0x1000:0x1001] = b"\xcf"
         self.memory[0x2000:0x2000 + len(code)] = code
-        self.put(0x9000, 0, 0, *(word for flags in (0x9B, 0x93, 0xFB, 0xF3) for word in (0xFFFF, 0xCF0000 | flags << 8)))
+        self.put(0x9000, 0, 0, 0xFFFF, 0xCF9B00, 0xFFFF, 0xCF9300, 0xFFFF, 0xCFFB00, 0xFFFF, 0xCFF300)
         self.uc.reg_write(x86.UC_X86_REG_GDTR, (0, 0x9000, 39, 0))
         self.put(0x7000, 0x2000, 0x1B, 2, 0x6000, 0x23)
         self.set("ESP", 0x7000)

@@ -1,12 +1,13 @@
 """Exact counts of guest instructions, although nobody counts instructions.
 
-Virtual time, timers, budgets and every figure of the course are instruction counts, so a count that is off by one is a
-timer that fires elsewhere and an output that differs. Counting each instruction would cost ten times the run. The lab
-counts basic blocks as they are entered, and corrects itself where a block is not what it was: left in the middle by a
-fault, left for code that it has just overwritten, entered once more for each repetition of a REP. These programs are
-short enough to be counted by hand; the number after each is that count.
+Virtual time, timers, budgets and every figure of the course are instruction counts, so a count that is off by one is
+a timer that fires elsewhere and an output that differs. Counting each instruction would cost ten times the run. The
+lab counts basic blocks as they are entered, and corrects itself where a block is not what it was: left in the middle
+by a fault, left for code that it has just overwritten, entered once more for each repetition of a REP. These programs
+are short enough to be counted by hand; the number after each is that count.
 
-A count is of retired instructions: one that faults counts when it is done at last, a REP counts once, HLT and INT n count.
+A count is of retired instructions: one that faults counts when it is done at last, a REP counts once, HLT and INT n
+count.
 """
 import struct
 
@@ -52,8 +53,8 @@ PROGRAMS = [   # name, program (HLT with interrupts off ends it), instructions
     ("two REPs side by side", "mov $0x210000, %edi; mov %edi, %esi; mov $5, %ecx; rep stosb; rep movsb; hlt", 6),
     ("REP in a loop", "mov $20, %edx; 1: mov $9, %ecx; mov $0x210000, %edi; rep stosb; dec %edx; jnz 1b; hlt",
      1 + 20 * 5 + 1),
-    ("a jump to a REP", "mov $3, %edx; 1: mov $0x210000, %edi; mov $4, %ecx; jmp 2f; nop; 2: rep stosb; dec %edx; jnz 1b; hlt",
-     1 + 3 * 6 + 1),
+    ("a jump to a REP", "mov $3, %edx; 1: mov $0x210000, %edi; mov $4, %ecx; jmp 2f; nop; 2: rep stosb; dec %edx;"
+     "jnz 1b; hlt", 1 + 3 * 6 + 1),
     ("a REP that does nothing, in a loop", "mov $5, %edx; mov $0x210000, %edi; xor %ecx, %ecx;"
      "1: rep stosb; dec %edx; jnz 1b; hlt", 3 + 5 * 3 + 1),
     ("REP OUTS", "mov $9, %ecx; mov $0x210000, %esi; mov $0x80, %edx; rep outsb; hlt", 5),
@@ -218,8 +219,8 @@ def test_a_loop_that_the_timer_interrupts_counts_the_same_on_each_run(reload, mo
 CHANGING = [   # name, program, EAX at the end, instructions
     ("the next instruction", "xor %eax, %eax; movb $0x90, 1f; 1: inc %eax; hlt", 0, 4),
     ("a later one in its block", "xor %eax, %eax; nop; movb $0x90, 1f; nop; inc %eax; 1: inc %eax; nop; hlt", 1, 8),
-    ("the last one of its block", "mov $1f, %eax; movb $2f - 1f, 1f - 1; nop; jmp 1f; 1: inc %eax; 2: sub $1b, %eax; hlt",
-     0, 6),
+    ("the last one of its block", "mov $1f, %eax; movb $2f - 1f, 1f - 1; nop; jmp 1f; 1: inc %eax;"
+     "2: sub $1b, %eax; hlt", 0, 6),
     ("an earlier one", "xor %eax, %eax; 1: inc %eax; movb $0x90, 1b; nop; hlt", 1, 5),
     ("itself", "xor %eax, %eax; nop; 1: movb $0x90, 1b; inc %eax; hlt", 1, 5),
     ("an earlier one, in a loop", "xor %eax, %eax; mov $9, %ecx; 1: inc %eax; movb $0x90, 1b; nop; loop 1b; hlt", 1,
@@ -227,17 +228,18 @@ CHANGING = [   # name, program, EAX at the end, instructions
     ("a later one, in a loop", "xor %eax, %eax; mov $9, %ecx; 1: mov %ecx, %edx; and $1, %edx; mov 3f(%edx), %dl;"
      "mov %dl, 2f; nop; 2: nop; loop 1b; hlt; 3: .byte 0x90, 0x40", 5, 2 + 9 * 7 + 1),
     ("a constant of the loop itself", "mov $50, %ecx; 1: mov $0, %eax; incl 1b + 1; loop 1b; hlt", 49, 1 + 50 * 3 + 1),
-    ("two stores in a row", "xor %eax, %eax; movb $0x90, 1f; movb $0x90, 2f; 1: inc %eax; 2: inc %eax; inc %eax; hlt", 1, 7),
+    ("two stores in a row", "xor %eax, %eax; movb $0x90, 1f; movb $0x90, 2f; 1: inc %eax; 2: inc %eax;"
+     "inc %eax; hlt", 1, 7),
     ("another block", "xor %eax, %eax; call 1f; movb $0x48, 1f; call 1f; call 1f; hlt; 1: inc %eax; ret",
      0xFFFFFFFF, 1 + 3 + 1 + 6 + 1),
     ("another page", "xor %eax, %eax; call 1f; movb $0x48, 1f; call 1f; hlt; .align 4096; 1: inc %eax; ret",
      0, 1 + 3 + 1 + 3 + 1),
-    ("a PUSH over its own block", "xor %eax, %eax; mov $1f + 4, %esp; push $0x90909090; 1: inc %eax; inc %eax; inc %eax; inc %eax; hlt",
-     0, 3 + 4 + 1),
+    ("a PUSH over its own block", "xor %eax, %eax; mov $1f + 4, %esp; push $0x90909090; 1: inc %eax; inc %eax;"
+     "inc %eax; inc %eax; hlt", 0, 3 + 4 + 1),
     ("a REP over the code behind it", "xor %eax, %eax; mov $1f, %edi; mov $0x90, %al; mov $3, %ecx; rep stosb;"
      "1: inc %edi; inc %edi; inc %edi; sub $1b, %edi; mov %edi, %eax; hlt", 3, 11),
-    ("a function, back and forth", "xor %eax, %eax; mov $10, %ecx; 2: mov $0x48, %dl; test $1, %cl; jz 3f; mov $0x40, %dl;"
-     "3: mov %dl, 1f; call 1f; loop 2b; hlt; 1: inc %eax; ret", 0, 2 + 5 * 8 + 5 * 9 + 1),
+    ("a function, back and forth", "xor %eax, %eax; mov $10, %ecx; 2: mov $0x48, %dl; test $1, %cl; jz 3f;"
+     "mov $0x40, %dl; 3: mov %dl, 1f; call 1f; loop 2b; hlt; 1: inc %eax; ret", 0, 2 + 5 * 8 + 5 * 9 + 1),
 ]
 
 
@@ -274,13 +276,14 @@ TWO_SPACES = PAGING + """
 
 @BOTH
 def test_the_same_address_in_two_address_spaces_is_other_code(monitor):
-    result = bare(TWO_SPACES, monitor, memory={0x220000: bytes.fromhex("43 c3"), 0x221000: bytes.fromhex("90 43 43 c3")})
+    functions = {0x220000: bytes.fromhex("43 c3"), 0x221000: bytes.fromhex("90 43 43 c3")}   # inc %ebx; ret
+    result = bare(TWO_SPACES, monitor, memory=functions)
     assert (result.outcome, result.regs[c.EBX] & 0xFFFF) == ("halted", (0x1000 + 300) & 0xFFFF)
     assert result.count == PAGING_COUNT + 9 + 100 * (8 + 2 * 2 + 2 + 4) + 1
 
 
 def test_a_full_code_buffer_is_emptied_and_nothing_is_counted_twice(monkeypatch):
-    """24,000 blocks do not fit into a megabyte of translated code: they are translated again on each of three rounds."""
+    """8,000 blocks do not fit into a megabyte of translated code: each of three rounds translates them again."""
     blocks = 8000
     program = f"mov $3, %ecx; 1: .rept {blocks}; jmp .+2; .endr; dec %ecx; jz 2f; jmp 1b; 2: hlt"
     expected = 1 + 3 * (blocks + 3) - 1 + 1
@@ -334,7 +337,7 @@ STORMS = [     # guests that do little but keep the host busy
 @BOTH
 @pytest.mark.parametrize("name, program", STORMS, ids=[row[0] for row in STORMS])
 def test_a_guest_that_keeps_the_host_busy_has_a_limit(name, program, monitor, monkeypatch):
-    """What the host does beside instructions is weighed, so the limit is the same on every machine and for every run."""
+    """What the host does beside instructions is weighed: so the limit is the same on every machine and in every run."""
     monkeypatch.setattr(pvlab.monitors.base, "ALLOWANCE", 200_000)
     program += "\nnothing: iret"
     runs = [bare(program, monitor, gates={6: "nothing", 0x80: "nothing"}, budget=100_000) for _ in range(2)]
@@ -342,7 +345,7 @@ def test_a_guest_that_keeps_the_host_busy_has_a_limit(name, program, monitor, mo
         assert result.outcome == "budget"
         assert result.count < 100_010
         spent = result.machine.overhead + pvlab.monitors.base.VISIT * result.monitor._visits
-        # The limit is looked at between slices, so it may be passed by one: some 10 ms, or a quarter of a second at most.
+        # The limit is looked at between slices, so it may be passed by one: some 10 ms, a quarter of a second at most.
         assert spent <= 300_000 + 12_000_000
     assert runs[0].count == runs[1].count
     assert runs[0].detail == runs[1].detail

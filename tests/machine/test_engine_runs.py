@@ -1,8 +1,9 @@
 """What the engine does that no CPU does, continued: stopping, time, the end of a run, and what it remembers.
 
-test_engine_traps is about exceptions and privileges; this file is about the run itself. A translator works block by block,
-keeps what it has translated, keeps translations of addresses, and has no clock but the host's. A guest on the lab's machine
-must notice none of it. Again each edge is shown twice: what a plain `unicorn.Uc` does, and what a guest sees.
+test_engine_traps is about exceptions and privileges; this file is about the run itself. A translator works block by
+block, keeps what it has translated, keeps translations of addresses, and has no clock but the host's. A guest on the
+lab's machine must notice none of it. Again each edge is shown twice: what a plain `unicorn.Uc` does, and what a guest
+sees.
 """
 import struct
 
@@ -179,7 +180,7 @@ def test_a_rep_is_one_instruction(monitor):
     assert (result.count, result.regs[c.ECX], result.regs[c.EDI]) == (5, 0, DATA + 69)
 
 
-# ---------------------------------------------------------------------------------------------- what the engine remembers
+# ---------------------------------------------------------------------------------------------- the engine's memory
 LOOK = bytes.fromhex("a1 00 40 00 00 90")                              # mov 0x4000,%eax
 
 

@@ -1,12 +1,10 @@
 """What the engine does that no CPU does, and that the lab does not let through.
 
 Unicorn is a translator with a library around it. It was made for running functions, and a guest with a kernel in it
-meets its edges: exceptions that turn into others, instructions that forget to ask for privileges, a check that ends the
-whole process. Each test here shows one such edge twice: what a plain `unicorn.Uc` does, and that a guest on the lab's
-machine does not notice. When a new Unicorn no longer does it, the first half fails, and the guard may go.
+meets its edges: exceptions that turn into others, instructions that forget to ask for privileges, a check that ends
+the whole process. Each test here shows one such edge twice: what a plain `unicorn.Uc` does, and that a guest on the
+lab's machine does not notice. When a new Unicorn no longer does it, the first half fails, and the guard may go.
 """
-import ctypes
-import mmap
 import struct
 import subprocess
 import sys
@@ -15,11 +13,11 @@ import textwrap
 import pytest
 import unicorn
 from machine.bare import (
-    CODE, DATA, GDT, IDT, MIB, SPARE, STACK0, TSS, bare, build, code_of, data_of, flat, frame, gate, handler_of)
+    CODE, DATA, GDT, IDT, MIB, SPARE, TSS, bare, code_of, data_of, flat, frame, gate, handler_of)
+from machine.plain import Plain
 from unicorn import x86_const as x86
-from unicorn.unicorn_py3.unicorn import uclib
 
-from pvlab.machine.engine import _FLUSH_TLB, Why
+from pvlab.machine.engine import Why
 from pvlab.machine.x86 import cpu as c
 from pvlab.machine.x86.machine import Machine
 from pvlab.machine.x86.segments import descriptor
@@ -143,7 +141,7 @@ TASK_REGISTERS = [     # what stands in TR when the gate leads from ring 3 to ri
 @BOTH
 @pytest.mark.parametrize("name, tr, status", TASK_REGISTERS, ids=[row[0] for row in TASK_REGISTERS])
 def test_a_call_through_a_gate_is_an_event_whatever_the_task_register(name, tr, status, monitor):
-    """The handler of #TS is in ring 3 here: one in ring 0 would need the stack that cannot be had, for a triple fault."""
+    """The handler of #TS is in ring 3 here: for one in ring 0 there is no stack, and the end were a triple fault."""
     result = bare(f"lcall ${SPARE | 3}, $0; spin: jmp spin", monitor, ring=3, budget=1000,
                   prepare=lambda cpu: cpu.set_table("tr", tr), memory=TO_RING_0 | {
                       DATA: struct.pack("<HHH", 0, 0x8000, data_of(0)), IDT + 80: gate(CODE + 7, selector=code_of(3))})
@@ -157,7 +155,7 @@ def test_a_call_through_a_gate_is_an_event_whatever_the_task_register(name, tr, 
 
 @BOTH
 def test_a_busy_task_register_is_one_too(monitor):
-    """LTR marks the TSS busy, and loads the gate's ring change all the same: on the engine, a busy TR would be fatal."""
+    """LTR marks the TSS busy, and the ring change works all the same: to the engine, a busy TR would be fatal."""
     result = bare(f"mov $0x48, %eax; ltr %ax; push ${data_of(3)}; push ${DATA}; push ${code_of(3)}; push $user;"
                   f"lret; user: lcall ${SPARE | 3}, $0", monitor, memory=TO_RING_0)
     assert result.status == 0x77

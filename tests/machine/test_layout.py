@@ -1,9 +1,9 @@
 """The saved CPU, held against the public interface.
 
 Everything that the lab does to a CPU it does in Unicorn's saved context: privilege levels, hidden parts of segment
-registers, error codes. That is QEMU's own structure, which no interface promises, so its layout is not written down as
-numbers: at start-up the fields are found by what stands in them, and each field that has a public name is compared with
-it. A build that keeps the CPU otherwise is refused with one sentence; it never runs guests wrongly.
+registers, error codes. That is QEMU's own structure, which no interface promises, so its layout is not written down
+as numbers: at start-up the fields are found by what stands in them, and each field that has a public name is compared
+with it. A build that keeps the CPU otherwise is refused with one sentence; it never runs guests wrongly.
 """
 import ctypes
 import mmap
@@ -114,8 +114,8 @@ def test_the_privilege_level(machine, ring):
 def test_the_fields_are_apart_and_inside_the_context(machine):
     layout = find_layout()
     size = machine.engine.context_size
-    places = [(layout.env, ctypes.sizeof(c._Env)), (layout.old_exception, 4), (layout.error_code, 4), (layout.is_int, 4),
-              (layout.efer, 8)]
+    places = [(layout.env, ctypes.sizeof(c._Env)), (layout.old_exception, 4), (layout.error_code, 4),
+              (layout.is_int, 4), (layout.efer, 8)]
     places.sort()
     assert all(at + width <= following for (at, width), (following, _) in zip(places, places[1:]))
     assert places[0][0] >= 0 and sum(places[-1]) <= size
@@ -183,8 +183,8 @@ def too_short(data):
     return data[:64]
 
 
-BUILDS = [reversed_words, narrow_registers, moved_tables, no_memory_of_exceptions, no_error_code, two_error_codes, no_efer,
-          too_short]
+BUILDS = [reversed_words, narrow_registers, moved_tables, no_memory_of_exceptions, no_error_code, two_error_codes,
+          no_efer, too_short]
 
 
 @pytest.mark.parametrize("change", BUILDS, ids=lambda change: change.__name__)
@@ -192,7 +192,7 @@ def test_a_build_that_keeps_the_cpu_otherwise_is_refused(change, monkeypatch):
     find_layout()                        # the real one, which the changes are made from
     save = unicorn.Uc.context_save
     monkeypatch.setattr(unicorn.Uc, "context_save", lambda uc: Other(save(uc), change))
-    with pytest.raises(PvlabError, match=rf"this build of Unicorn \({unicorn.__version__}\) keeps the x86 CPU in a form"):
+    with pytest.raises(PvlabError, match=rf"this build of Unicorn \({unicorn.__version__}\) keeps the x86 CPU in a"):
         find_layout.__wrapped__()
 
 

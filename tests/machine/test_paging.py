@@ -1,12 +1,13 @@
 """A page-table walker in Python beside the one in the engine.
 
 Monitors need to know what the guest's tables say, for shadow page tables and for every access that they make in the
-guest's name, and the engine does not lend its own walker. So there are two, and each difference between them would be a
-guest that behaves otherwise under a monitor than on the bare machine. The random tables here are walked by both: the
-same physical address or the same fault with the same error code, and the same accessed and dirty bits left behind.
+guest's name, and the engine does not lend its own walker. So there are two, and each difference between them would be
+a guest that behaves otherwise under a monitor than on the bare machine. The random tables here are walked by both:
+the same physical address or the same fault with the same error code, and the same accessed and dirty bits left
+behind.
 
-Both are QEMU's reading of the Intel SDM (vol. 3, chapter 4), so what the SDM says is stated by hand as well, in the table
-of cases at the end.
+Both are QEMU's reading of the Intel SDM (vol. 3, chapter 4), so what the SDM says is stated by hand as well, in the
+table of cases at the end.
 """
 import pytest
 from hypothesis import given, settings
@@ -36,10 +37,10 @@ def flat(ring, kind):
 
 def entry_bits(pae):
     """The bits of an entry below and above its address: mostly a usable entry, with anything else now and then."""
-    low = st.sampled_from((7, 7, 7, 7, 5, 3, 1, 0, 6)).flatmap(lambda low: st.sampled_from((0, ACCESSED, DIRTY, ACCESSED | DIRTY,
-                                                               GLOBAL, 0x18, 0xE00)).map(lambda more: low | more))
+    rights = st.sampled_from((7, 7, 7, 7, 5, 3, 1, 0, 6))
+    low = st.builds(int.__or__, rights, st.sampled_from((0, ACCESSED, DIRTY, ACCESSED | DIRTY, GLOBAL, 0x18, 0xE00)))
     high = st.sampled_from((0, 0, 0, 0, 0, NO_EXECUTE, 1 << 36, 1 << 52, 1 << 62, 1 << 40)) if pae else st.just(0)
-    return st.builds(lambda low, high: low | high, low, high)
+    return st.builds(int.__or__, low, high)
 
 
 @st.composite
@@ -94,7 +95,8 @@ def walked(space):
     places = build(ram, space)
     access = space["access"]
     try:
-        found = walk(ram, mmu_of(space), space["linear"], write=access == "write", user=space["user"], fetch=access == "fetch")
+        found = walk(ram, mmu_of(space), space["linear"], user=space["user"], write=access == "write",
+                     fetch=access == "fetch")
         says = ("reaches", found.physical)
     except Fault as fault:
         says = ("faults", fault.vector, fault.code, fault.address)
@@ -104,7 +106,7 @@ def walked(space):
 def executed(space, physical):
     """What the engine does when a program makes the access, and the entries as it leaves them.
 
-    physical: where the walker expects it to come out (None: nowhere): there is a mark that the program finds or changes.
+    physical: where the walker expects it to come out (None: nowhere). A mark stands there, to be found or changed.
     """
     machine = Machine(RAM)
     ram, cpu, engine = machine.ram, machine.cpu, machine.engine
@@ -119,8 +121,9 @@ def executed(space, physical):
     cpu.set_ring(flat(ring, 0xB00), flat(ring, 0x300), ring)
     cpu.efer = c.EFER_NXE if space["nxe"] else 0
     engine.restore()
-    for register, value in ((x86.UC_X86_REG_CR4, mmu.cr4), (x86.UC_X86_REG_CR3, mmu.cr3), (x86.UC_X86_REG_CR0, mmu.cr0)):
-        engine.set_register(register, value)
+    engine.set_register(x86.UC_X86_REG_CR4, mmu.cr4)
+    engine.set_register(x86.UC_X86_REG_CR3, mmu.cr3)
+    engine.set_register(x86.UC_X86_REG_CR0, mmu.cr0)
     engine.save()
     machine.regs[c.EDI], machine.regs[c.EAX], machine.eip = space["linear"], 0x5A, PROGRAM
     why = machine.enter(100)
@@ -156,8 +159,8 @@ def test_the_walker_and_the_engine_agree_on_pae_tables(space):
 
 
 # ------------------------------------------------------------------------------------- what the manual says
-BASE = {"pae": True, "linear": 0x40212345, "root": DIRECTORY | 1, "directory": TABLE | 7, "table": FRAMES | 7, "pse": True,
-        "wp": True, "nxe": True, "user": False, "access": "read"}
+BASE = {"pae": True, "linear": 0x40212345, "root": DIRECTORY | 1, "directory": TABLE | 7, "table": FRAMES | 7,
+        "pse": True, "wp": True, "nxe": True, "user": False, "access": "read"}
 R, W, F, SUPERVISOR, EVERYONE = "read", "write", "fetch", False, True
 NX = NO_EXECUTE
 CASES = [      # name, what differs from BASE, physical address or error code of the fault
@@ -184,7 +187,7 @@ CASES = [      # name, what differs from BASE, physical address or error code of
     ("a large page's reserved bit", {"directory": FRAMES | 0x2087}, "9"),
     ("two levels: a small page", {"pae": False}, 0x400345),
     ("two levels: a large page", {"pae": False, "directory": FRAMES | 0x87}, 0x612345),
-    ("two levels: a large page without PSE is a table", {"pae": False, "directory": TABLE | 0x87, "pse": False}, 0x400345),
+    ("two levels: a large page without PSE", {"pae": False, "directory": TABLE | 0x87, "pse": False}, 0x400345),
     ("two levels: a large page's reserved bit", {"pae": False, "directory": FRAMES | 0x200087}, "9"),
     ("two levels: a fetch is a read", {"pae": False, "table": FRAMES | 3, "access": F, "user": True}, "5"),
 ]
@@ -208,7 +211,7 @@ MARKS = [      # access, entry before, bits set afterwards in the page's entry, 
 
 
 @pytest.mark.parametrize("access, bits, page, directory", MARKS)
-def test_accessed_and_dirty_are_set_where_access_is_granted_and_accessed_on_the_way_there(access, bits, page, directory):
+def test_a_page_is_marked_where_access_is_granted_and_a_directory_when_it_is_passed(access, bits, page, directory):
     _, entries = walked(BASE | {"access": access, "table": FRAMES | bits})
     assert entries == [DIRECTORY | 1, TABLE | 7 | directory, FRAMES | bits | page]
 
@@ -224,14 +227,16 @@ def test_what_a_translation_says():
     ram = Ram(RAM)
     build(ram, BASE | {"table": FRAMES | 7 | NX, "directory": TABLE | 5})
     found = walk(ram, mmu_of(BASE), BASE["linear"], user=True)
-    assert (found.physical, found.writable, found.user, found.executable, found.dirty) == (0x400345, False, True, False, False)
+    assert (found.physical, found.writable, found.user) == (0x400345, False, True)
+    assert (found.executable, found.dirty) == (False, False)
     assert [(level, address) for level, address, _ in found.path] == [
         (3, ROOT + 8), (2, DIRECTORY + 8), (1, TABLE + 0x12 * 8)]
 
 
 def test_without_paging_an_address_is_what_it_is():
     found = walk(Ram(4096), Mmu(c.CR0_PE, 0x5000, 0, False), 0xDEADBEEF, write=True, user=True, fetch=True)
-    assert (found.physical, found.writable, found.user, found.executable, found.path) == (0xDEADBEEF, True, True, True, ())
+    assert (found.physical, found.path) == (0xDEADBEEF, ())
+    assert found.writable and found.user and found.executable
 
 
 OUTSIDE = [{"pae": False, "directory": 0x7FFF0007}, {"root": 0x7FFF0001}, {"directory": 0x7FFF0007},
@@ -259,7 +264,8 @@ def test_every_high_bit_is_an_address_no_execute_or_reserved_for_both(entry, bit
 
 # ------------------------------------------------------------------------------------- the builder
 @settings(max_examples=100, derandomize=True, database=None, deadline=None)
-@given(st.dictionaries(st.integers(0, 0xFFFFF), st.tuples(st.integers(0, 0xFF), st.sampled_from((1, 3, 5, 7))), max_size=12))
+@given(st.dictionaries(st.integers(0, 0xFFFFF), st.tuples(st.integers(0, 0xFF), st.sampled_from((1, 3, 5, 7))),
+                       max_size=12))
 def test_what_the_builder_maps_is_mapped_and_nothing_else_is(pages):
     ram, unused = Ram(RAM), iter(range(0x20000, RAM, 4096))
     tables = PageTables(ram, lambda: next(unused))

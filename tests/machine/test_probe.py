@@ -1,9 +1,9 @@
 """`probe` asks the bare CPU a single question: what does this instruction do in that ring?
 
-Popek and Goldberg's condition is about single instructions, so the lesson on where x86 breaks needs them one at a time,
-with no kernel and no monitor around them. An instruction outside ring 0 has three ways to go: it traps, it runs as it
-would in ring 0, or it runs and quietly does something else. Only the last is a hole, and no list of exceptions shows
-it: so a probe reports the trap, the interrupt flag and the registers side by side.
+Popek and Goldberg's condition is about single instructions, so the lesson on where x86 breaks needs them one at a
+time, with no kernel and no monitor around them. An instruction outside ring 0 has three ways to go: it traps, it runs
+as it would in ring 0, or it runs and quietly does something else. Only the last is a hole, and no list of exceptions
+shows it: so a probe reports the trap, the interrupt flag and the registers side by side.
 """
 import pytest
 

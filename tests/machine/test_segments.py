@@ -1,10 +1,11 @@
 """Loading a segment register: the oldest and most forgotten protection check of the x86.
 
-Before paging, segments were how a 286 kept programs apart, so each load of a selector looks up a descriptor and asks: is
-it there, is it of a type that this register may hold, is it for this privilege level? A monitor whose guest's kernel
-is not in ring 0 must ask the same questions of the guest's own tables, in the same order, with the same error codes; the
-bare machine's are asked by the engine. So each row here states the answer of the Intel SDM (vol. 2, MOV, LTR, LLDT, JMP,
-CALL, RET, IRET), and is put to both: to the function in `segments`, and to the instruction on the engine.
+Before paging, segments were how a 286 kept programs apart, so each load of a selector looks up a descriptor and asks:
+is it there, is it of a type that this register may hold, is it for this privilege level? A monitor whose guest's
+kernel is not in ring 0 must ask the same questions of the guest's own tables, in the same order, with the same error
+codes; the bare machine's are asked by the engine. So each row here states the answer of the Intel SDM (vol. 2, MOV,
+LTR, LLDT, JMP, CALL, RET, IRET), and is put to both: to the function in `segments`, and to the instruction on the
+engine.
 
 Where the engine is known to differ from the SDM, the row says what the engine does, because the bare machine is the
 reference that all techniques are compared with.
@@ -137,8 +138,8 @@ def test_a_load_marks_the_descriptor_as_accessed():
        rpl=st.integers(0, 3), local=st.booleans())
 def test_any_descriptor_is_loaded_or_refused_as_the_engine_does(register, ring, access, rpl, local):
     selector = (0x0C if local else S) | rpl
-    asked, ran = (prepared(ring, {(LDT if local else GDT) + (selector & ~7): descriptor(0x1000, FLAT, access << 8 | 1 << 22)})
-                  for _ in range(2))
+    content = {(LDT if local else GDT) + (selector & ~7): descriptor(0x1000, FLAT, access << 8 | 1 << 22)}
+    asked, ran = (prepared(ring, content) for _ in range(2))
     ran.regs[c.EAX] = selector
     assert ask(segments.load, asked, register, selector) == run(ran, bytes((0x8E, 0xC0 | register << 3)))
     assert held(asked, register) == held(ran, register)

@@ -1,9 +1,10 @@
 """Far jumps, calls and returns: how a program gets from one ring to another and back.
 
-A call gate is the door that a kernel leaves open: user code may go through it, to one address, and arrives in the inner
-ring on a stack of that ring. Today's kernels use interrupts and SYSENTER instead, but a monitor with its guest's kernel in
-ring 1 must emulate each far transfer, because on an empty descriptor table each of them traps. As in test_segments, each
-row states the answer of the Intel SDM (vol. 2, JMP, CALL, RET, IRET), and is put to the function and to the engine.
+A call gate is the door that a kernel leaves open: user code may go through it, to one address, and arrives in the
+inner ring on a stack of that ring. Today's kernels use interrupts and SYSENTER instead, but a monitor with its
+guest's kernel in ring 1 must emulate each far transfer, because on an empty descriptor table each of them traps. As
+in test_segments, each row states the answer of the Intel SDM (vol. 2, JMP, CALL, RET, IRET), and is put to the
+function and to the engine.
 """
 import struct
 
@@ -23,7 +24,7 @@ S = SPARE
 # ------------------------------------------------------------------------------------- far jumps and calls
 CALL_GATE = {"kind": 12, "dpl": 3}
 TARGET = 0x180000
-TRANSFERS = [  # name, ring, descriptors at SPARE and SPARE + 8, the selector's RPL, answer of JMP, of CALL (or its ring)
+TRANSFERS = [  # name, ring, descriptor at SPARE, the selector's RPL, answers of JMP and CALL: the new ring, or a fault
     ("code", 0, (CODE_XR, 0), 0, 0, 0),
     ("code of the same ring", 3, (CODE_XR, 3), 3, 3, 3),
     ("code, in a lower ring's name", 0, (CODE_XR, 0), 3, (GP, S), (GP, S)),
@@ -215,7 +216,8 @@ def test_a_far_return_releases_parameters_on_both_stacks():
 
 
 FLAGS = [      # ring, IOPL, flags on the stack, flags afterwards: who may change IF and IOPL by IRET
-    (0, 0, 0x3202, 0x3202), (0, 3, 0x0002, 0x0002), (1, 0, 0x3202, 0x0002), (1, 1, 0x3202, 0x1202), (3, 3, 0x0002, 0x3002),
+    (0, 0, 0x3202, 0x3202), (0, 3, 0x0002, 0x0002), (1, 0, 0x3202, 0x0002), (1, 1, 0x3202, 0x1202),
+    (3, 3, 0x0002, 0x3002),
 ]
 
 

@@ -25,28 +25,33 @@ CASES = [   # name, program, what else, outcome, what the detail must say
     ("a triple fault", "nop; ud2", {"gates": NOTHING}, "crashed", ("triple fault", "invalid-opcode at 0x00100001",
                                                                    "general-protection while delivering it")),
     ("no IDT at all", "movl $0, 0x208000; lidt 0x208000; nop; int3", {}, "crashed", ("triple fault", "breakpoint")),
-    ("an IDT outside RAM", "movl $0x000007ff, 0x208000; movl $0x7777, 0x208004; lidt 0x208000; nop; here: int $0x80", {},
+    ("an IDT outside RAM", "movl $0x000007ff, 0x208000; movl $0x7777, 0x208004; lidt 0x208000; nop; int $0x80", {},
      "crashed", ("0x77770", "outside RAM")),
     ("a GDT outside RAM", f"movl $0x00000fff, 0x208000; movl $0x7777, 0x208004; lgdt 0x208000; mov ${data_of(0)}, %eax;"
      "mov %eax, %ds", {}, "crashed", ("0x77770", "memory|outside RAM")),
-    ("a jump to nowhere", "mov $0x7654321, %eax; jmp *%eax", {}, "crashed", ("0x7654321", "is not memory", "RAM ends at 0x400000")),
+    ("a jump to nowhere", "mov $0x7654321, %eax; jmp *%eax", {}, "crashed",
+     ("0x7654321", "is not memory", "RAM ends at 0x400000")),
     ("a call to nowhere", "mov $0xfffffff0, %eax; call *%eax", {}, "crashed", ("0xfffffff0", "is not memory")),
     ("a write to nowhere", "mov %eax, 0x5000000", {}, "crashed", ("0x5000000", "0x00100000", "RAM ends at")),
     ("a stack nowhere", "mov $0x5000000, %esp; push %eax", {}, "crashed", ("0x4fffffc", "is not memory")),
     ("a stack nowhere, and an interrupt", "mov $0x5000000, %esp; int $0x80", {}, "crashed", ("0x4fff", "outside RAM")),
     ("a TSS that is too short", to_ring_3() + "int $0x80", {"memory": {GDT + 0x48: descriptor(TSS, 5, 0x8900)}, "gates":
-     {0x80: gate(0x204000, dpl=3)}, "reload": True}, "crashed", ("triple fault", "interrupt 0x80", "invalid-tss while delivering it")),
-    ("a TSS outside RAM", to_ring_3() + "int $0x80", {"memory": {GDT + 0x48: descriptor(0x7777000, 103, 0x8900)}, "gates":
-     {0x80: gate(0x204000, dpl=3)}, "reload": True}, "crashed", ("0x777700", "outside RAM")),
+     {0x80: gate(0x204000, dpl=3)}, "reload": True}, "crashed",
+     ("triple fault", "interrupt 0x80", "invalid-tss while delivering it")),
+    ("a TSS outside RAM", to_ring_3() + "int $0x80", {"memory": {GDT + 0x48: descriptor(0x7777000, 103, 0x8900)},
+     "gates": {0x80: gate(0x204000, dpl=3)}, "reload": True}, "crashed", ("0x777700", "outside RAM")),
     ("a stack in the TSS that is none", to_ring_3() + "int $0x80", {"memory": {TSS + 8: b"\0\0\0\0"}, "gates":
      {0x80: gate(0x204000, dpl=3)}}, "crashed", ("triple fault", "invalid-tss while delivering it")),
-    ("real mode", "mov %cr0, %eax; and $~1, %eax; mov %eax, %cr0", {}, "crashed", ("leaves protected mode", "0x00100006")),
-    ("a task gate", "nop; int $0x80", {"gates": {0x80: task_gate(0x48)}}, "crashed", ("vector 128", "task gate", "0x00100001")),
-    ("virtual-8086 mode", f"push $0; push $0; push $0; push $0; push ${data_of(3)}; push $0x8000; push $0x20002; push $0;"
-     "push $0x9000; iret", {"memory": {0x9000: b"\xcd\x80"}}, "crashed", ("virtual-8086 mode", "does not model")),
+    ("real mode", "mov %cr0, %eax; and $~1, %eax; mov %eax, %cr0", {}, "crashed",
+     ("leaves protected mode", "0x00100006")),
+    ("a task gate", "nop; int $0x80", {"gates": {0x80: task_gate(0x48)}}, "crashed",
+     ("vector 128", "task gate", "0x00100001")),
+    ("virtual-8086 mode", f"push $0; push $0; push $0; push $0; push ${data_of(3)}; push $0x8000; push $0x20002;"
+     "push $0; push $0x9000; iret", {"memory": {0x9000: b"\xcd\x80"}}, "crashed", ("virtual-8086 mode", "does not model")),
     ("a halt that nothing ends", "nop; cli; hlt", {}, "halted", ("interrupts disabled", "0x00100003")),
     ("a halt with no device", "nop; sti; hlt", {}, "halted", ("no device", "0x00100003")),
-    ("code that kills the engine", "nop; .byte 0xf0, 0x0f, 0xbb, 0xf6", {}, "crashed", ("the engine died", "0x00100000")),
+    ("code that kills the engine", "nop; .byte 0xf0, 0x0f, 0xbb, 0xf6", {}, "crashed",
+     ("the engine died", "0x00100000")),
     ("a block too long for the engine", ".fill 600, 1, 0xce; hlt", {}, "crashed", ("the engine died", "0x00100000")),
 ]
 
@@ -73,7 +78,8 @@ TABLES = [   # what is wrong with the page tables, and how a program finds out
     ("a page is outside RAM, and it is the stack", "mov ${nowhere}, %esp; push %eax", ("0x777711f", "is not memory")),
     ("a page is outside RAM, and code is in it", "mov ${nowhere}, %eax; jmp *%eax", ("0x7777", "is not memory")),
     ("nothing is mapped", "movl $0, {root}; mov %cr3, %eax; mov %eax, %cr3", ("triple fault", "page-fault")),
-    ("the IDT is not mapped", "movl $0, {idt}; invlpg 0x201000; ud2", ("triple fault", "invalid-opcode", "page-fault while")),
+    ("the IDT is not mapped", "movl $0, {idt}; invlpg 0x201000; ud2",
+     ("triple fault", "invalid-opcode", "page-fault while")),
 ]
 
 
@@ -93,7 +99,7 @@ def test_bad_page_tables(name, program, words, monitor):
 
 @BOTH
 def test_a_guest_cannot_map_the_monitors_memory(monitor):
-    """Under trap-and-emulate the shadow page tables stand at 0xf0000000 of the real machine; to the guest nothing does."""
+    """Under trap-and-emulate the shadow page tables stand at 0xf0000000 of the real machine; the guest has nothing there."""
     tables = Tables(True)
     for i in range(3):
         tables.map(WINDOW + 4096 * i, 0xF0000000 + 4096 * i | ALL)

@@ -41,7 +41,8 @@ INSTRUCTIONS = [
     ("rdtsc", "nop", "rdtsc"),
     ("iret", f"push $0x8d7; push ${code_of(0)}; push $1f", "iret"),
     ("iret", f"push ${data_of(3)}; push $0x8000; push $0x3093; push ${code_of(3)}; push $1f", "iret"),
-    ("sysexit", "mov $0x174, %ecx; mov $0x68, %eax; xor %edx, %edx; wrmsr; mov $1f, %edx; mov $0x9000, %ecx", "sysexit"),
+    ("sysexit", "mov $0x174, %ecx; mov $0x68, %eax; xor %edx, %edx; wrmsr; mov $1f, %edx; mov $0x9000, %ecx",
+     "sysexit"),
     ("segment-load", f"mov ${data_of(3)}, %eax", "mov %eax, %ds"),
     ("segment-load", f"movw ${data_of(0)}, data", "mov data, %es"),
     ("segment-load", f"mov ${data_of(0)}, %eax", "mov %eax, %ss"),
@@ -55,7 +56,8 @@ INSTRUCTIONS = [
     ("far-transfer", "", f"ljmp ${code_of(0)}, $1f"),
     ("far-transfer", f"movl $1f, data; movw ${code_of(0)}, data + 4", "ljmp *data"),
     ("far-transfer", "", f"lcall ${code_of(0)}, $1f"),
-    ("far-transfer", f"movl $1f, data; movw ${code_of(0)}, data + 4; mov $data, %esi; mov $3, %edi", "lcall *-12(%esi,%edi,4)"),
+    ("far-transfer", f"movl $1f, data; movw ${code_of(0)}, data + 4; mov $data, %esi; mov $3, %edi",
+     "lcall *-12(%esi,%edi,4)"),
     ("far-transfer", f"push ${code_of(0)}; push $1f", "lret"),
     ("far-transfer", f"push $1; push $2; push ${code_of(0)}; push $1f", "lret $8"),
     ("far-transfer", f"push ${data_of(3)}; push $0x8000; push ${code_of(3)}; push $1f", "lret"),
@@ -79,10 +81,11 @@ def execute(monitor, before, instruction, after="int3", ring=0, eflags=2):
 def state(result):
     """All that an instruction could have changed, in the guest's own view."""
     processor, machine = result.processor, result.machine
-    control = machine.cpu.cr if processor is machine else [processor.cr0, 0, processor.cr2, processor.cr3, processor.cr4]
+    native = processor is machine
+    control = machine.cpu.cr if native else [processor.cr0, 0, processor.cr2, processor.cr3, processor.cr4]
     found = dict(zip(REGISTER_NAMES, (value & 0xFFFFFFFF for value in machine.regs)))
     found |= {f"cr{n}": control[n] for n in (0, 2, 3, 4)} | {"eflags": processor.eflags, "dr": list(processor.dr)}
-    found["efer"] = machine.cpu.efer if processor is machine else processor.efer
+    found["efer"] = machine.cpu.efer if native else processor.efer
     for number, name in enumerate(SEGMENT_NAMES):
         held = processor.segment(number)
         rights = 0xF09F00 if number in (CS, SS) else 0xF0FF00        # the real DPL of CS and SS is the real ring's
@@ -125,7 +128,8 @@ def test_in_ring_3_it_is_the_guests_general_protection_fault(reason, before, ins
 
 @pytest.mark.parametrize("register", ["ds", "es", "fs", "gs"])
 def test_a_null_selector_needs_no_table_and_no_exit(register):
-    native, emulated = (execute(monitor, "mov $3, %eax", f"mov %eax, %{register}") for monitor in (Native, TrapAndEmulate))
+    load = f"mov %eax, %{register}"
+    native, emulated = (execute(monitor, "mov $3, %eax", load) for monitor in (Native, TrapAndEmulate))
     assert state(native) == state(emulated)
     assert "segment-load" not in emulated.run.trace.by_reason()
 
@@ -169,7 +173,8 @@ here:   sysenter
         ud2
 kernel: mov     %esp, %esi
         int3"""
-    native, emulated = (bare(program, monitor, gates={3: gate(0x204018, dpl=3)}) for monitor in (Native, TrapAndEmulate))
+    gates = {3: gate(0x204018, dpl=3)}
+    native, emulated = (bare(program, monitor, gates=gates) for monitor in (Native, TrapAndEmulate))
     for result in (native, emulated):
         assert (result.status, result.regs[3], result.regs[6]) == (3, 0x9000, STACK)
     assert state(native) == state(emulated)

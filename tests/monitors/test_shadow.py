@@ -26,9 +26,11 @@ def test_hidden_faults_are_not_seen_by_the_guest(pae):
     assert 16 <= hidden <= 30, "one for reading each page, one for its first write, and some for code and data"
 
 
-ACCESSES = {"read": "mov (%ebx), %eax", "write": "mov %eax, (%ebx)", "read and write": "incl (%ebx)", "execute": "call *%ebx"}
+ACCESSES = {"read": "mov (%ebx), %eax", "write": "mov %eax, (%ebx)", "read and write": "incl (%ebx)",
+            "execute": "call *%ebx"}
 FAULTS = [   # entry, access, ring, error code (present 1, write 2, user 4, reserved bit 8, fetch 16); PAE with NX
-    (0, "read", 0, 0), (0, "write", 0, 2), (0, "execute", 0, 16), (0, "read", 3, 4), (0, "write", 3, 6), (0, "execute", 3, 20),
+    (0, "read", 0, 0), (0, "write", 0, 2), (0, "execute", 0, 16), (0, "read", 3, 4), (0, "write", 3, 6),
+    (0, "execute", 3, 20),
     (WRITE | USER, "read and write", 3, 4), (PRESENT | USER, "write", 3, 7), (PRESENT | USER, "read and write", 3, 7),
     (PRESENT | USER, "write", 0, 3), (PRESENT | WRITE, "read", 3, 5), (PRESENT | WRITE, "write", 3, 7),
     (PRESENT | WRITE, "execute", 3, 21), (PRESENT, "write", 3, 7), (ALL | NO_EXECUTE, "execute", 0, 17),

@@ -1,6 +1,5 @@
 """Shadow page tables in the corners: tables that map themselves, large pages, memory that is a page table no more."""
-import pytest
-from monitors.paged import ALL, FORMS, FRAMES, FREE, LARGE, PRESENT, ROOT, USER, WINDOW, WRITE, Tables, both, run, to_ring_3
+from monitors.paged import ALL, FORMS, FRAMES, LARGE, PRESENT, USER, WINDOW, Tables, both, run, to_ring_3
 
 import pvlab.monitors.shadow
 from pvlab.monitors import TrapAndEmulate
@@ -53,7 +52,7 @@ def test_every_part_of_a_large_page_is_its_own(pae):
     if pae:
         tables.map(WINDOW + (2 << 20), 0x600000 | ALL | LARGE, directory=True)
     base = 0x400000 if pae else 0
-    places = (0x290000, 0x90004, 0x291008, 0x9100c, 0x3f0000) if not pae else (0x0, 0x1004, 0x200000, 0x201004, 0x3ff00c)
+    places = (0x0, 0x1004, 0x200000, 0x201004, 0x3ff00c) if pae else (0x290000, 0x90004, 0x291008, 0x9100c, 0x3f0000)
     store = "".join(f"movl ${0x11111111 * (i + 1)}, {WINDOW + at};" for i, at in enumerate(places))
     add = "".join(f"add {WINDOW + at}, %esi; rol $3, %esi;" for at in places)
     _, emulated = both(tables, f"xor %esi, %esi; {store} {add} {add} cli; hlt")
@@ -240,13 +239,10 @@ def test_a_page_table_write_by_every_kind_of_instruction():
     tables = Tables(True)
     at = tables.map(WINDOW, FRAMES | ALL)
     spare = at + 8 * 100
-    for text in (f"pushl $7; popl {spare}", f"mov ${spare + 4}, %esp; pushf; cld; pop %eax; and $~2, %eax; push %eax",
-                 f"mov ${spare + 4}, %esp; call 1f; 1: nop", f"mov ${spare}, %edi; mov $0x80, %edx; insl",
+    for text in (f"pushl $7; popl {spare}", f"mov ${spare + 4}, %esp; call 1f; 1: nop", f"mov ${spare}, %edi; mov $0x80, %edx; insl",
                  f"mov ${spare + 32}, %esp; pusha", f"mov ${spare + 8}, %esp; enter $4, $0", f"xadd %ecx, {spare}",
-                 f"bts $3, {spare}", f"sete {spare}", f"shll $3, {spare}", f"notl {spare}", f"fnstcw {spare}", f"fists {spare}",
+                 f"bts $3, {spare}", f"shll $3, {spare}", f"notl {spare}", f"fnstcw {spare}", f"fists {spare}",
                  f"mov ${spare}, %edi; mov $5, %ecx; std; rep stosb", f"mov %ds, {spare}"):
-        if "pushf" in text:
-            continue        # the flags that are pushed are the real ones: that is the hole of lesson 03
         both(tables, f"mov {WINDOW}, %eax; fninit; {text}; cli; hlt")
 
 
@@ -264,4 +260,3 @@ def test_interrupt_frames_may_land_in_a_page_table():
     tables = Tables(True)
     at = tables.map(WINDOW, FRAMES | ALL)
     both(tables, f"mov {WINDOW}, %eax; mov ${at + 64}, %esp; int $0x80")
-    assert ROOT < at and FREE <= at & ~0xFFF and WRITE

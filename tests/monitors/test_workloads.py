@@ -45,7 +45,8 @@ def test_exits_are_n_times_the_table(workload):
         assert grown == {reason: more * number for reason, number in PER_ITERATION[workload].items()}
 
 
-@pytest.mark.parametrize("workload, n", [("syscall", 3000), ("page-fault", 900), ("page-table-update", 1500), ("fork", 130)])
+@pytest.mark.parametrize("workload, n", [
+    ("syscall", 3000), ("page-fault", 900), ("page-table-update", 1500), ("fork", 130)])
 def test_no_iteration_is_cheaper_or_dearer_late_in_a_run(workload, n):
     """Shadow page tables are dropped and made anew as they are needed, and a window of pages comes round again."""
     few, many = exits(workload, 2), exits(workload, n)

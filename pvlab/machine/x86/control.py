@@ -17,7 +17,8 @@ _FIXED = {6: 0xFFFF0FF0, 7: 0x400}       # bits of debug registers that are alwa
 def check_control(processor, name: str, value: int) -> None:
     """Raise what a write of this value to 'cr0' or 'cr4' raises. The engine would take any, and go into real mode."""
     if name == "cr0" and not value & CR0_PE:
-        raise Dead(f"the guest leaves protected mode at {processor.eip:#010x}: the lab's machine does not model real mode")
+        raise Dead(f"the guest leaves protected mode at {processor.eip:#010x}: the lab's machine does not model real "
+                   "mode")
     if name == "cr4" and value & ~_CR4_KNOWN:
         raise Fault(GP, 0)
 

@@ -112,7 +112,7 @@ class Cpu:
 
     @property
     def eflags(self) -> int:
-        """EFLAGS. While it runs, QEMU keeps the arithmetic flags and DF elsewhere; whenever it stops, they stand here."""
+        """EFLAGS. While it runs, QEMU keeps the arithmetic flags and DF elsewhere; when it stops, they stand here."""
         return self.env.eflags | 2
 
     @eflags.setter

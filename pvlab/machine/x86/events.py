@@ -30,8 +30,8 @@ def deliver(processor, vector: int, code: int = 0, software: bool = False, exter
     low, high = struct.unpack("<II", processor.read_linear(idt.base + vector * 8 & 0xFFFFFFFF, 8))
     kind = high >> 8 & 31
     if kind == 5:
-        raise Dead(f"vector {vector} has a task gate (at {processor.eip:#010x}): the lab's machine has no hardware task "
-                   "switching")
+        raise Dead(f"vector {vector} has a task gate (at {processor.eip:#010x}): the lab's machine has no hardware "
+                   "task switching")
     if kind not in (6, 7, 14, 15):
         raise Fault(GP, about)
     cpl = processor.cpl
@@ -55,7 +55,8 @@ def deliver(processor, vector: int, code: int = 0, software: bool = False, exter
     level = cpl if target.high & CONFORMING else target.dpl
     # RF is for debuggers, and QEMU clears it late: here it never shows. The RPL of CS is always the privilege level,
     # although QEMU forgets that in a call through a gate to conforming code.
-    frame = [eflags & ~RF, processor.segment(CS).selector & 0xFFFC | cpl, processor.eip if return_to is None else return_to]
+    cs, eip = processor.segment(CS).selector & 0xFFFC | cpl, processor.eip if return_to is None else return_to
+    frame = [eflags & ~RF, cs, eip]
     if vector in HAS_ERROR_CODE and not software and not external:
         frame.append(code)
     ss = None

@@ -80,6 +80,7 @@ class Machine:
                 engine.forget_code(begin, begin + size)
                 continue
             break
+        state.pass_ = NOWHERE
         if why is Why.EXCEPTION:
             cpu.acknowledge()
             if state.vector == 1 and not cpu.was_int:      # a single step has retired

@@ -284,7 +284,8 @@ def sysexit(processor, selector: int) -> None:
 
 def _flat(selector: int, ring: int, kind: int) -> Segment:
     """A segment of 4 GiB, which needs no descriptor."""
-    return Segment(selector & 0xFFFF, 0, 0xFFFFFFFF, 1 << 23 | BIG | PRESENT | NOT_SYSTEM | ACCESSED | kind | ring << 13)
+    flags = 1 << 23 | BIG | PRESENT | NOT_SYSTEM | ACCESSED | kind | ring << 13
+    return Segment(selector & 0xFFFF, 0, 0xFFFFFFFF, flags)
 
 
 def far_return(processor, wide: bool, release: int = 0, interrupt: bool = False) -> None:

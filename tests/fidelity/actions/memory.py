@@ -54,6 +54,7 @@ def page_table_write(p, r):
         code("81 0d", at, r.choice((7, 2, 4, 0x20)))                      # or
     elif choice == 3:
         code("0f ba", bytes([r.choice((0x2D, 0x35, 0x3D))]), at, bytes([r.choice((0, 1, 2, 5, 6))]))   # bts, btr, btc
+        code("39 c0")                                                     # and defined flags
     elif choice == 4:
         code.mov(EAX, low)
         code("87 05", at)                                                 # xchg
@@ -85,8 +86,8 @@ def page_table_write(p, r):
 @action()
 def page_access(p, r):
     if p.paging:
-        _access(p, r, r.choice((w.WINDOW + 4096 * r.randrange(w.PAGES), w.LARGE + 4096 * r.randrange(500), 0x50000000))
-                + 4 * r.randrange(1000))
+        large = w.LARGE + 4096 * r.randrange(500) + (0 if p.pae else 0x200000)
+        _access(p, r, r.choice((w.WINDOW + 4096 * r.randrange(w.PAGES), large, 0x50000000)) + 4 * r.randrange(1000))
 
 
 @action(0)
@@ -114,7 +115,7 @@ def large_page(p, r):
         p.code("0f 20 d8 0f 22 d8")
         p.to_ring(r.choice((0, 3)))
         for _ in range(4):                                                # in both halves of a page of 4 MiB
-            _access(p, r, w.LARGE + r.choice((0x1000, 0x31000, 0x80000)) + 4 * r.randrange(900)
+            _access(p, r, w.LARGE + r.choice((0x1000, 0x31000, 0x40000)) + 4 * r.randrange(900)
                     + (0 if p.pae else r.choice((0x80000, 0x280000))))
 
 

@@ -27,12 +27,14 @@ def arithmetic(p, r):
             code("0f af", pair)                                           # imul
         elif choice == 8:
             code("0f", bytes([r.choice((0xA3, 0xAB, 0xB3, 0xBB, 0xB6, 0xB7, 0xBE, 0xBF))]), pair)
+            code("39", pair)                                              # cmp: bt leaves flags undefined
         elif choice == 9:
             code("0f", bytes([0x40 | r.randrange(16)]), pair)             # cmov
         elif choice == 10:
             code("0f", bytes([0x90 | r.randrange(16), 0xC0 | r.choice((0, 1, 2, 3, 5, 6, 7))]))   # set
         elif choice == 11:
-            code(r.choice(("9e", "9f", "f5", "f8", "f9", "98", "99")))    # sahf, lahf, cmc, clc, stc, cwde, cdq
+            # sahf, lahf, cmc, clc, stc, cwde, cdq, salc, daa, aaa, aam
+            code(r.choice(("9e", "9f", "f5", "f8", "f9", "98", "99", "d6", "27", "37", "d4 0a")))
         elif choice == 12:
             code(r.choice(("0f c1", "0f b1", "87", "89", "8b")), memory, place(r))   # xadd, cmpxchg, xchg, mov
         else:
@@ -82,7 +84,7 @@ def stack(p, r):
     elif choice == 3:
         code("66 68 34 12 66 58")                                         # 16-bit push and pop
     elif choice == 4:
-        code("1e 06 07 1f 0f a0 0f a8 0f a9 0f a1")                       # push ds, es; pop es, ds; the same with fs, gs
+        code("1e 06 07 1f 0f a0 0f a8 0f a9 0f a1")                       # push ds, es; pop es, ds; then fs and gs
     else:
         code("ff 35", place(r), "8f 05", place(r))                      # push mem; pop mem
 

@@ -41,7 +41,8 @@ def far_pointers(p, r):
 def stack_segment(p, r):
     code = p.code
     good = w.DATA_OF[p.ring]
-    selector = r.choice((good, good, 0, w.ABSENT_STACK | p.ring, w.READ_ONLY | p.ring, w.DATA_OF[(p.ring + 1) & 3], 0xFFF8))
+    other = w.DATA_OF[(p.ring + 1) & 3]
+    selector = r.choice((good, good, 0, w.ABSENT_STACK | p.ring, w.READ_ONLY | p.ring, other, 0xFFF8))
     choice = r.randrange(3)
     with p.recovering():
         if choice == 0:
@@ -94,7 +95,8 @@ def far_jump(p, r):
 @action()
 def far_call(p, r):
     code = p.code
-    target, selector = p.entries["return"], r.choice((w.CODE_OF[p.ring], w.CODE_OF[p.ring], w.CONFORMING, w.ABSENT_CODE))
+    same = w.CODE_OF[p.ring]
+    target, selector = p.entries["return"], r.choice((same, same, w.CONFORMING, w.ABSENT_CODE))
     if p.ring == 0 and r.random() < 0.6:
         target, selector = r.choice(((p.entries["return"], w.FRESH_CODE), (0, w.BASED_CODE), (0x40, w.CODE16)))
     with p.recovering():
@@ -147,7 +149,8 @@ def narrow_gate(p, r):
 
 @action()
 def software_interrupt(p, r):
-    vector = r.choice((w.SERVICE, w.SERVICE, w.CLOSED, w.ABSENT, w.TO_RING1, w.TO_CONFORMING, w.NULL_TARGET, 0xFF, 13, 3, 4))
+    vector = r.choice((w.SERVICE, w.SERVICE, w.CLOSED, w.ABSENT, w.TO_RING1, w.TO_CONFORMING, w.NULL_TARGET, 0xFF, 13,
+                       3, 4))
     p.risky("cd", bytes([vector]))
 
 
