@@ -77,9 +77,8 @@ def counting(few: int = 500, many: int = 4000) -> dict:
     from pvlab.machine.x86.machine import Machine
 
     class Uncounted(pvlab.Native):
-        def _boot(self, guest):
-            self.machine = Machine(guest.memory, counting=False, stop_before=self.stop_before)
-            super()._boot(guest)
+        def make_machine(self, memory):
+            return Machine(memory, counting=False, stop_before=self.stop_before)
 
     guests = [pvlab.guest("kernel", workload="compute", n=n) for n in (few, many)]
 

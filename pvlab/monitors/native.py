@@ -13,12 +13,12 @@ from pvlab.machine.x86.decode import STOP_BEFORE
 from pvlab.machine.x86.faults import GP, PAGE, Fault
 from pvlab.machine.x86.operands import read
 from pvlab.machine.x86.paging import walk
-from pvlab.monitors.base import Monitor
+from pvlab.monitors.x86 import X86Monitor
 
 _TSC, _SYSENTER = 0x10, (0x174, 0x175, 0x176)      # model-specific registers
 
 
-class Native(Monitor):
+class Native(X86Monitor):
     name = "native"
     description = "the bare machine: ring 0, events through the guest's own IDT and TSS"
     # The engine's time-stamp counter is the host's clock. And its LTR takes a null selector, after which the next call

@@ -19,12 +19,12 @@ from pvlab.machine.x86.cpu import CR0_PG
 from pvlab.machine.x86.faults import EXCEPTIONS, GP, PAGE, Fault
 from pvlab.machine.x86.paging import CODE_FETCH, CODE_WRITE, Translation
 from pvlab.monitors import emulate
-from pvlab.monitors.base import Monitor
 from pvlab.monitors.shadow import Shadow
 from pvlab.monitors.vcpu import VirtualCpu
+from pvlab.monitors.x86 import X86Monitor
 
 
-class TrapAndEmulate(Monitor):
+class TrapAndEmulate(X86Monitor):
     name = "trap-and-emulate"
     description = "the kernel in ring 1, privileged instructions emulated, shadow page tables"
 

@@ -91,6 +91,11 @@ class Machine:
         return why
 
     @property
+    def pc(self) -> int:
+        """EIP, by the name that every machine has for it."""
+        return self._env.eip
+
+    @property
     def linear_eip(self) -> int:
         """The linear address of the instruction at EIP."""
         return self._env.eip + self._cs.base & 0xFFFFFFFF
