@@ -7,6 +7,7 @@ unless its device waits; the interruption is then pending.
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 from pvlab.devices.channel import formats as f
 from pvlab.devices.channel.device import Device
@@ -19,6 +20,14 @@ _CHPID = 0x40
 
 class OperandError(Exception):
     """An operand exception: a word that must not look as it does."""
+
+
+class IoInterruption(NamedTuple):
+    """What a CPU is told: subsystem-identification word, interruption parameter, interruption-identification word."""
+
+    sid: int
+    parameter: int
+    word: int
 
 
 class Subchannel:
@@ -183,17 +192,14 @@ class ChannelSubsystem:
         return 0
 
     # ----------------------------------------------------------------------------------------- interruptions
-    def take(self, classes: int = 0xFF) -> tuple[int, int, int] | None:
-        """The pending interruption of highest priority among these subclasses (0x80: ISC 0), and it is taken.
-
-        Subsystem-identification word, interruption parameter, interruption-identification word. TEST PENDING
-        INTERRUPTION and the interruption itself store these three.
-        """
+    def take(self, classes: int = 0xFF) -> IoInterruption | None:
+        """The pending interruption of highest priority among these subclasses (0x80: ISC 0), and it is taken:
+        by the interruption itself, or by TEST PENDING INTERRUPTION."""
         subchannel = self._next(classes)
         if subchannel is None:
             return None
         subchannel.interruption = False
-        return 0x10000 | subchannel.number, subchannel.pmcw.parameter, subchannel.pmcw.isc << 27
+        return IoInterruption(0x10000 | subchannel.number, subchannel.pmcw.parameter, subchannel.pmcw.isc << 27)
 
     def pending(self, classes: int = 0xFF) -> bool:
         return self._next(classes) is not None
