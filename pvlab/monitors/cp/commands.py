@@ -23,18 +23,27 @@ class CpError(Exception):
         self.code, self.text = code, text
 
 
-def execute(vm, line: str) -> tuple[int, str]:
-    """One command for a virtual machine: CP's return code, and its response, lines that end in a newline each."""
+def execute(vm, text: str) -> tuple[str, int]:
+    """Commands for a virtual machine, with X'15' (as text: a new line, or NEL) between them: the response, lines that
+    end in a newline each, and CP's return code, that of the last one."""
+    response, code = "", 0
+    for line in text.replace("\x85", "\n").split("\n"):
+        try:
+            response += "".join(f"{each}\n" for each in _one(vm, line))
+            code = 0
+        except CpError as error:
+            response, code = response + _edited(vm, error.text) + "\n", error.code
+    return response, code
+
+
+def _one(vm, line: str) -> list[str]:
     words = line.upper().split()
     if not words:
-        return 0, ""
-    try:
-        for shortest, name, function in _COMMANDS:
-            if is_short_for(words[0], name, shortest):
-                return 0, "".join(f"{each}\n" for each in function(vm, words[1:], line))
-        raise CpError(1, f"DMKCFC001E ?CP: {line.strip().upper()}")
-    except CpError as error:
-        return error.code, _edited(vm, error.text) + "\n"
+        return []
+    for shortest, name, function in _COMMANDS:
+        if is_short_for(words[0], name, shortest):
+            return function(vm, words[1:], line)
+    raise CpError(1, f"DMKCFC001E ?CP: {line.strip().upper()}")
 
 
 def is_short_for(word: str, name: str, shortest: int) -> bool:

@@ -62,26 +62,33 @@ TIME = "TIME IS 01:02:05 GMT WEDNESDAY 08/02/72\nCONNECT= 01:02:05 VIRTCPU= 062:
     ("M MAINT hello", 45, "DMKMSG045E MAINT NOT LOGGED ON\n"),
 ])
 def test_response(vm, line, code, response):
-    assert commands.execute(vm, line) == (code, response)
+    assert commands.execute(vm, line) == (response, code)
     assert vm.console.output == b"" and vm.settings == commands.SETTINGS
 
 
 @pytest.mark.parametrize("line", ["MESSAGE * good morning", "msg pvlab good morning", "M * good morning"])
 def test_a_message_appears_at_the_receivers_terminal(vm, line):
-    assert commands.execute(vm, line) == (0, "")
+    assert commands.execute(vm, line) == ("", 0)
     assert vm.console.output == b"01:02:05 * MSG FROM PVLAB   : good morning\n"
 
 
 def test_set_and_query_set(vm):
-    assert commands.execute(vm, "SET PAGEX ON") == commands.execute(vm, "SET RUN ON") == (0, "")
-    assert commands.execute(vm, "Q SET") == (0, "ACNT ON , MSG ON , WNG ON , EMSG ON\n"
+    assert commands.execute(vm, "SET PAGEX ON") == commands.execute(vm, "SET RUN ON") == ("", 0)
+    assert commands.execute(vm, "Q SET")[0] == ("ACNT ON , MSG ON , WNG ON , EMSG ON\n"
                                                 "RUN ON , LINEDIT ON , ECMODE ON , ISAM OFF\n"
                                                 "NOTRANS OFF , PAGEX ON , AUTOPOLL OFF , TIMER ON\n")
-    assert commands.execute(vm, "SET MSG OFF") == (0, "")
-    assert commands.execute(vm, "MSG * hi") == (57, "DMKMSG057W PVLAB NOT RECEIVING; MSG OFF\n")
+    assert commands.execute(vm, "SET MSG OFF") == ("", 0)
+    assert commands.execute(vm, "MSG * hi") == ("DMKMSG057W PVLAB NOT RECEIVING; MSG OFF\n", 57)
 
 
 @pytest.mark.parametrize("how, shown", [("ON", "DMKCFC001E ?CP: X\n"), ("TEXT", "?CP: X\n"), ("CODE", "DMKCFC001E\n"),
                                         ("OFF", "\n")])
 def test_error_messages_are_edited_as_set_emsg_wants(vm, how, shown):
-    assert commands.execute(vm, f"SET EMSG {how}") == (0, "") and commands.execute(vm, "x") == (1, shown)
+    assert commands.execute(vm, f"SET EMSG {how}") == ("", 0) and commands.execute(vm, "x") == (shown, 1)
+
+
+@pytest.mark.parametrize("between", ["\n", "\x85"])
+def test_several_commands_at_once(vm, between):
+    assert commands.execute(vm, between.join(("Q USERID", "", "HUH", "Q V STOR"))) == (
+        "PVLAB\nDMKCFC001E ?CP: HUH\n" + STORAGE, 0)
+    assert commands.execute(vm, between.join(("Q USERID", "HUH"))) == ("PVLAB\nDMKCFC001E ?CP: HUH\n", 1)
