@@ -14,6 +14,7 @@ from pvlab.devices.channel.program import Transfer, Waiting
 
 _WRITE, _WRITE_AND_RETURN, _READ_INQUIRY, _ALARM = 0x01, 0x09, 0x0A, 0x0B
 _NEW_LINE = 0x15
+SCREEN = (22, 80)         # lines and columns of a 3277's output area: 1,760 bytes
 
 
 def to_text(data: bytes) -> str:
@@ -36,6 +37,7 @@ class Console(Device):
         super().__init__()
         self.output = bytearray() if output is None else output
         self.attention: Callable[[], None] = lambda: None       # the REQUEST key: the subchannel sets it
+        self.screen = [""] * SCREEN[0]          # what `show` has put on the display station that the console may be
         self._lines: deque[bytes] = deque()
 
     def type(self, line: str) -> None:
@@ -47,6 +49,17 @@ class Console(Device):
     def waiting_lines(self) -> int:
         """Lines that were typed and not yet read."""
         return len(self._lines)
+
+    def show(self, line: int, data: bytes, erase: bool = False) -> None:
+        """Put EBCDIC onto the screen from a line on, as a control program can where the terminal is a 3270."""
+        lines, width = SCREEN
+        if erase:
+            self.screen = [""] * lines
+        text = to_text(data).replace("\n", " ")
+        for at in range(0, len(text), width):
+            shown = text[at:at + width].rstrip()
+            self.screen[line + at // width] = shown
+            self.output += (shown + "\n").encode()
 
     def operate(self, code: int, transfer: Transfer) -> int:
         if code in (_WRITE, _WRITE_AND_RETURN):

@@ -32,6 +32,11 @@ _FORMATTING = (0x15, 0x19, 0x1D, 0x11)     # write R0, HA, count-key-data, erase
 _END_OF_CYLINDER, _NO_RECORD, _FILE_PROTECTED, _WRITE_INHIBITED = 0x20, 0x08, 0x04, 0x02
 
 
+def records_of(block: int) -> int:
+    """Records of so many bytes that a track has room for."""
+    return _TRACK // (_OVERHEAD + block)
+
+
 class Dasd(Device):
     """A 3330 minidisk.
 
@@ -47,7 +52,7 @@ class Dasd(Device):
         if block not in BLOCKS:
             raise ValueError(f"records of {block} bytes: choose from {', '.join(map(str, BLOCKS))}")
         self.disk, self.block = disk, block
-        self.records = _TRACK // (_OVERHEAD + block)          # of each track, record 0 not counted
+        self.records = records_of(block)                # of each track, record 0 not counted
         self.cylinders = disk.sectors * 512 // (block * self.records * HEADS)
         self.cylinder = self.head = 0
 

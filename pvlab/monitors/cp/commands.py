@@ -60,7 +60,7 @@ def _edited(vm, message: str) -> str:
 # ------------------------------------------------------------------------------------------------------- QUERY
 
 def query(vm, words: list[str], line: str) -> list[str]:
-    """Query Time | SEt | USERID | STorage | CPUs | Virtual [CONsole | Dasd | STorage | CPUs | vaddr]"""
+    """Query Time | SEt | USERID | STorage | CPUs | Virtual [CONsole | Dasd | UR | STorage | CPUs | vaddr]"""
     if not words:
         raise CpError(26, "DMKCFG026E OPERAND MISSING OR INVALID")
     for shortest, name, function in _QUERIES:
@@ -136,12 +136,14 @@ def _device(vm, subchannel) -> str:
     number, device = f"{subchannel.device_number:03X}", subchannel.device
     if device.name == "console":
         return f"CONS {number} ON DEV 01F"
+    if device.name == "reader":
+        return f"RDR  {number} CL * NOCONT NOHOLD EOF READY"
     return (f"DASD {number} {device.kind[0]:04X} {vm.userid[:6]:<6} {'R/O' if device.read_only else 'R/W'} "
             f"{device.cylinders:03} CYL")
 
 
 _VIRTUAL = ((3, "CONSOLE", _query_kind("console")), (1, "DASD", _query_kind("disk")), (2, "STORAGE", _query_storage),
-            (3, "CPUS", _query_cpus))
+            (3, "CPUS", _query_cpus), (2, "UR", _query_kind("reader")))
 _QUERIES = ((1, "TIME", _query_time), (6, "USERID", _query_userid), (1, "VIRTUAL", _query_virtual),
             (2, "STORAGE", _query_storage), (3, "CPUS", _query_cpus), (2, "SET", _query_settings))
 
