@@ -99,6 +99,7 @@ class Entry:
     description: str
     sources: tuple[str, ...]
     script: str = "runtime/guest.ld"
+    arch: str = "x86"
     parameters: Mapping[str, Number | Choice] = field(default_factory=dict)
 
     def fill(self, given: Mapping[str, int | str]) -> dict[str, int | str]:
@@ -114,7 +115,7 @@ class Entry:
 
     def to_dict(self) -> dict:
         """What `pvlab guests --json` prints of it."""
-        return {"name": self.name, "description": self.description,
+        return {"name": self.name, "description": self.description, "arch": self.arch,
                 "parameters": {name: parameter.to_dict() for name, parameter in self.parameters.items()}}
 
 
@@ -182,7 +183,7 @@ def guest(name: str | os.PathLike, /, **parameters: int | str) -> Guest:
     if text in CATALOGUE:
         entry = CATALOGUE[text]
         filled = entry.fill(parameters)
-        built = build_guest([HERE / source for source in entry.sources], HERE / entry.script)
+        built = build_guest([HERE / source for source in entry.sources], HERE / entry.script, entry.arch)
         return Guest(text, entry.description, filled, _load_built(built, text))
     path = Path(text)
     if not (isinstance(name, os.PathLike) or any(mark in text for mark in (os.sep, os.altsep or os.sep))
