@@ -16,6 +16,8 @@ LARGEST_FILE = 64 << 20         # bytes of a user's ELF file: twice the memory i
 
 _RUNTIME = ("runtime/start.S", "runtime/parameters.c", "runtime/memory.c", "runtime/divide.c")
 _SOURCES = {".c", ".S", ".s"}
+# For each instruction set: what every guest is linked with, and how it is laid out.
+_RUNTIMES = {"x86": (_RUNTIME, "runtime/guest.ld"), "s390x": (("s390x/start.S",), "s390x/guest.ld")}
 
 
 @dataclass(frozen=True)
@@ -195,13 +197,15 @@ def guest(name: str | os.PathLike, /, **parameters: int | str) -> Guest:
 
 
 def _own_guest(path: Path, parameters: dict[str, int | str]) -> Guest:
-    """A guest from a user's file."""
+    """A guest from a user's file. A source is for the x86, unless it is named like `mine.s390x.c`."""
     if not path.exists():
         raise GuestError(f"{path}: no such file")
     if not path.is_file():
         raise GuestError(f"{path}: not a file")
     if path.suffix in _SOURCES:
-        built = build_guest([path.absolute(), *(HERE / source for source in _RUNTIME)], HERE / "runtime/guest.ld")
+        arch = "s390x" if path.stem.endswith(".s390x") else "x86"
+        runtime, script = _RUNTIMES[arch]
+        built = build_guest([path.absolute(), *(HERE / source for source in runtime)], HERE / script, arch)
         return Guest(path.name, f"compiled from {path}", parameters, _load_built(built, path.name))
     try:
         size = path.stat().st_size

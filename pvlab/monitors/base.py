@@ -36,6 +36,7 @@ class Monitor:
 
     name = ""
     description = ""
+    arch = "x86"        # the instruction set of the guests that it runs
 
     def run(self, guest, budget: int = BUDGET, progress: Callable[[int, int], None] | None = None) -> Run:
         """Boot the guest and run it to its end.
@@ -45,6 +46,8 @@ class Monitor:
         """
         if budget < 1:
             raise PvlabError(f"a budget of {budget} instructions is none: give at least 1")
+        if guest.image.arch != self.arch:
+            raise PvlabError(f"'{self.name}' runs guests for {self.arch}, and '{guest.name}' is for {guest.image.arch}")
         began = time.perf_counter()
         self.trace = Trace()
         self.left_by_timer = False

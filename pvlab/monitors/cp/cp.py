@@ -25,21 +25,29 @@ from pvlab.monitors.cp.simulation import INSTRUCTIONS, LOADED, Simulation
 from pvlab.monitors.cp.vm import VirtualMachine
 
 _ENTRY_MASK = psw.EXTENDED | psw.BASIC         # as QEMU enters an ELF: supervisor state, 64-bit, everything disabled
+# Where QEMU (hw/s390x/ipl.c) puts the command line of an image that is entered as Linux is, and how much room it has.
+_LINUX_ENTRIES, _PARAMETERS, _PARAMETERS_SIZE = (0x10000, 0x800), 0x10480, 896
 _TIME_SLICE = 50_000                           # virtual nanoseconds, while another virtual CPU could run
 _MOVE_UNIT = 64                                # bytes that MVCL moves in the time of an instruction, or less
 MOST_CPUS = 8
 
 
 class Cp(Monitor):
-    """Runs an s390x guest. cpus: how many virtual CPUs its machine has; the others wait for SIGP, stopped."""
+    """Runs an s390x guest.
+
+    cpus: how many virtual CPUs its machine has; all but the first are stopped, and wait for SIGP. epsw_hole: let EPSW,
+    which is not privileged, show the real PSW, as it would to any guest that runs in the real problem state; without it
+    CP stops before the instruction and shows the virtual one.
+    """
 
     name = "cp"
     description = "VM/370's control program: the guest in problem state, privileged instructions simulated, DIAGNOSE"
+    arch = "s390x"
 
-    def __init__(self, cpus: int = 1):
+    def __init__(self, cpus: int = 1, epsw_hole: bool = False):
         if not 1 <= cpus <= MOST_CPUS:
             raise PvlabError(f"{cpus} virtual CPUs: there can be 1 to {MOST_CPUS}")
-        self.cpus = cpus
+        self.cpus, self.epsw_hole = cpus, epsw_hole
         self._user_codes = {}
 
     def diagnose(self, number: int, name: str = ""):
@@ -57,12 +65,19 @@ class Cp(Monitor):
     # ------------------------------------------------------------------------------------------- booting
     def prepare(self, guest) -> None:
         """A virtual machine with the image loaded, entered as QEMU's -kernel enters an ELF file."""
-        self.machine = machine = Machine(guest.memory)
+        stop_before = decode.STOP_BEFORE - {decode.EPSW} if self.epsw_hole else decode.STOP_BEFORE
+        self.machine = machine = Machine(guest.memory, stop_before=stop_before)
         self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self.cpus)
         vm.user_codes = self._user_codes
         attach_devices(vm)
         for address, data, size in guest.image.segments:
             machine.ram.write(address, data)
+        if guest.image.entry in _LINUX_ENTRIES:
+            line = guest.cmdline.encode("ascii", "replace")
+            if len(line) >= _PARAMETERS_SIZE:
+                raise PvlabError(f"the parameters make a command line of {len(line)} bytes: {_PARAMETERS_SIZE - 1} is "
+                                 "the limit")
+            machine.ram.write(_PARAMETERS, line + b"\0")
         for cpu in vm.cpus[1:]:
             cpu.running = False
             cpu.saved = machine.save_cpu()
