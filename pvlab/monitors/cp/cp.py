@@ -35,7 +35,8 @@ MOST_CPUS = 8
 class Cp(Monitor):
     """Runs an s390x guest.
 
-    cpus: how many virtual CPUs its machine has; all but the first are stopped, and wait for SIGP. epsw_hole: let EPSW,
+    cpus: how many virtual CPUs its machine has, if not as many as the guest asks for; all but the first are stopped, and
+    wait for SIGP. epsw_hole: let EPSW,
     which is not privileged, show the real PSW, as it would to any guest that runs in the real problem state; without it
     CP stops before the instruction and shows the virtual one.
     """
@@ -44,8 +45,8 @@ class Cp(Monitor):
     description = "VM/370's control program: the guest in problem state, privileged instructions simulated, DIAGNOSE"
     arch = "s390x"
 
-    def __init__(self, cpus: int = 1, epsw_hole: bool = False):
-        if not 1 <= cpus <= MOST_CPUS:
+    def __init__(self, cpus: int | None = None, epsw_hole: bool = False):
+        if cpus is not None and not 1 <= cpus <= MOST_CPUS:
             raise PvlabError(f"{cpus} virtual CPUs: there can be 1 to {MOST_CPUS}")
         self.cpus, self.epsw_hole = cpus, epsw_hole
         self._user_codes = {}
@@ -67,7 +68,7 @@ class Cp(Monitor):
         """A virtual machine with the image loaded, entered as QEMU's -kernel enters an ELF file."""
         stop_before = decode.STOP_BEFORE - {decode.EPSW} if self.epsw_hole else decode.STOP_BEFORE
         self.machine = machine = Machine(guest.memory, stop_before=stop_before)
-        self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self.cpus)
+        self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self.cpus or guest.cpus)
         vm.user_codes = self._user_codes
         attach_devices(vm)
         for address, data, size in guest.image.segments:
