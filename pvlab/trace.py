@@ -151,7 +151,6 @@ REASONS = {
     "diagnose:0x58": "write to a 3270 console",
     "diagnose:0x60": "the size of storage",
     "diagnose:0x64": "named saved segments",
-    "diagnose:0x68": "the virtual machine communication facility",
     "diagnose:0x70": "activate the accounting of CPU time",
     "diagnose:0x9c": "give up the time slice to a named CPU",
     "diagnose:0x250": "block I/O",

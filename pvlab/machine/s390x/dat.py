@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from pvlab.machine.memory import Ram
 from pvlab.machine.s390x import psw
 from pvlab.machine.s390x.faults import (ASCE_TYPE, PAGE_TRANSLATION, PROTECTION, REGION_FIRST, REGION_SECOND,
                                         REGION_THIRD, SEGMENT_TRANSLATION, TRANSLATION_SPECIFICATION, Interruption)
-from pvlab.machine.s390x.storage import Real, Storage, parts
+from pvlab.machine.s390x.storage import Frames, Real, Storage, parts
 
 _INVALID, _PROTECT, _REAL_SPACE, _LARGE = 0x20, 0x200, 0x20, 0x400
 _PAGE_INVALID, _PAGE_RESERVED = 0x400, 0x800
@@ -70,7 +69,7 @@ def translate(real: Storage, cregs, mask: int, address: int) -> Page:
 class Logical(Real):
     """Logical addresses: as the current PSW has it, translated by DAT or real. `mask()` gives the PSW's mask."""
 
-    def __init__(self, ram: Ram, changed: Callable[[int, int], None], real: Real, cregs, mask: Callable[[], int]):
+    def __init__(self, ram: Frames, changed: Callable[[int, int], None], real: Real, cregs, mask: Callable[[], int]):
         super().__init__(ram, changed, real._prefix)
         self._real, self._cregs, self._mask = real, cregs, mask
 

@@ -9,13 +9,12 @@ import ctypes
 import unicorn
 
 from pvlab.machine.engine import NOWHERE, Engine, Why
-from pvlab.machine.memory import Ram
 from pvlab.machine.s390x import psw
 from pvlab.machine.s390x.cpu import MODEL, PSW_MASK, Env, env_of, find_layout
 from pvlab.machine.s390x.dat import Logical
 from pvlab.machine.s390x.decode import EX, EXRL, STOP_BEFORE, Instruction, describe_block, length
-from pvlab.machine.s390x.faults import ADDRESSING, EXECUTE, SPECIFICATION, Interruption
-from pvlab.machine.s390x.storage import PAGE, Real, Storage
+from pvlab.machine.s390x.faults import EXECUTE, SPECIFICATION, TRANSLATION, Interruption
+from pvlab.machine.s390x.storage import PAGE, Frames, Real, Storage
 
 SLICE = 1_000_000   # blocks between two looks at the world (Ctrl-C, progress)
 INITIAL_CR0, INITIAL_CR14 = 0xE0, 0xC2000000       # initial CPU reset (Principles of Operation, figure 4-11)
@@ -26,20 +25,24 @@ class Machine:
     """`ram_size` bytes of RAM (a multiple of 4 KiB) and one CPU after an initial reset.
 
     `absolute`, `real` and `logical` are the storage views. `counting=False` leaves the block hook out. stop_before:
-    opcodes of instructions that the engine must stop before.
+    opcodes of instructions that the engine must stop before. room: bytes behind RAM for what is attached later.
     """
 
-    def __init__(self, ram_size: int = 32 << 20, counting: bool = True, stop_before: frozenset[int] = STOP_BEFORE):
-        self.ram = Ram(ram_size)
+    def __init__(self, ram_size: int = 32 << 20, counting: bool = True, stop_before: frozenset[int] = STOP_BEFORE,
+                 room: int = 0):
+        self.ram = Frames(ram_size, room)
         self.engine = Engine(unicorn.UC_ARCH_S390X, unicorn.UC_MODE_BIG_ENDIAN, MODEL, counting, self._describe)
         self.engine.map(self.ram)
         self.env = env_of(self.engine)
         self.regs, self.cregs = self.env.regs, self.env.cregs
         self.state = self.engine.state
         self._code_pages: set[int] = set()
-        self.absolute = Storage(self.ram, self._changed)
-        self.real = Real(self.ram, self._changed, lambda: self.env.prefix)
-        self.logical = Logical(self.ram, self._changed, self.real, self.cregs, lambda: self.env.psw_mask)
+        self.absolute = Storage(self.ram, self.changed)
+        self.real = Real(self.ram, self.changed, lambda: self.env.prefix)
+        self.logical = Logical(self.ram, self.changed, self.real, self.cregs, lambda: self.env.psw_mask)
+        self.host_space: int | None = None       # an ASCE: while the guest has DAT off, its real addresses go by that
+        self.missing: int | None = None          # the real address of a page that this space lacked
+        self._hidden = False
         self._stale = False
         self._stop_before = stop_before
         self.initial_reset()
@@ -53,6 +56,13 @@ class Machine:
         self.set_prefix(0)
         self.set_psw(psw.Psw(0, 0))
 
+    def clear_reset(self) -> None:
+        """A clear reset: general, access, floating-point and vector registers, too."""
+        for register in (self.regs, self.env.vregs, self.env.aregs):
+            for i in range(len(register)):
+                register[i] = 0
+        self.initial_reset()
+
     # ------------------------------------------------------------------------------------------- running
     @property
     def instructions(self) -> int:
@@ -64,22 +74,38 @@ class Machine:
         engine, state, env = self.engine, self.state, self.env
         if self._stale:
             self._forget()
-        while True:
-            state.stop_instructions = until
-            state.stop_blocks = state.blocks + SLICE
-            state.stop_extra = state.extra + 10 * SLICE
-            why = engine.enter(env.psw_address)
-            if why is Why.RETRANSLATE:
+        self._hidden = self.host_space is not None and not env.psw_mask & psw.DAT
+        if self._hidden:
+            space, primary = env.psw_mask & psw.SPACE, self.cregs[1]
+            low, at = env.prefix + 0xA8, self.ram.bytes
+            before = at[low:low + 8]
+            env.psw_mask = env.psw_mask & ~psw.SPACE | psw.DAT
+            self.cregs[1] = self.host_space
+        try:
+            while True:
+                state.stop_instructions = until
+                state.stop_blocks = state.blocks + SLICE
+                state.stop_extra = state.extra + 10 * SLICE
+                why = engine.enter(env.psw_address)
+                if why is not Why.RETRANSLATE:
+                    break
                 self._forget()
-                continue
-            break
-        state.pass_, state.pass_again = NOWHERE, 0
+        finally:
+            state.pass_, state.pass_again = NOWHERE, 0
+            if self._hidden:
+                self.cregs[1] = primary
         if why is Why.ABORTED:
             return why
         mask = engine.register(PSW_MASK)
+        if self._hidden:
+            mask = mask & ~(psw.DAT | psw.SPACE) | space
         env.psw_mask, env.cc_op = mask, mask >> 44 & 3       # QEMU works the condition code out when it is asked
         if why is not Why.DEADLINE:
             engine.uncount(env.psw_address)
+        self.missing = None
+        if self._hidden and why is Why.EXCEPTION and state.vector == _PROGRAM and env.program_code in TRANSLATION:
+            self.missing = int.from_bytes(at[low:low + 8], "big") & ~0xFFF
+            at[low:low + 8] = before             # the engine reports translation exceptions in low core by itself
         return why
 
     @property
@@ -169,6 +195,20 @@ class Machine:
         self.engine.restore()
         self.engine.flush_tlb()
 
+    def attach(self, address: int, end: int) -> None:
+        """Let the guest address [address, end), whole pages in the room behind RAM."""
+        self.ram.attached.append((address, end))
+        self.map_hidden(address, end)
+
+    def map_hidden(self, address: int, end: int) -> None:
+        """Let the engine see [address, end), in the room behind RAM, and the guest not."""
+        self.engine.uc.mem_map_ptr(address, end - address, unicorn.UC_PROT_ALL, self.ram.host_address + address)
+
+    def detach(self, address: int, end: int) -> None:
+        self.ram.attached.remove((address, end))
+        self.engine.uc.mem_unmap(address, end - address)
+        self._stale = True
+
     def save_cpu(self) -> bytes:
         """The whole CPU, to be put back by `load_cpu`: for a second CPU on the same storage."""
         return ctypes.string_at(self.engine.context_address, self.engine.context_size)
@@ -189,22 +229,26 @@ class Machine:
         if env.ex_value:
             code = env.ex_value.to_bytes(8, "big")
             return describe_block(code[:length(code[0])], b"", address, True, self._stop_before)
+        view, fetch = self.real if self._hidden else self.logical, self.ram.fetch
+        self.ram.fetch = None                    # what the engine has just translated is there
         try:
-            code = b"".join(self._note(at, part) for at, part in self.logical.absolute(address, size, False))
+            code = b"".join(self._note(at, part) for at, part in view.absolute(address, size, False))
+            try:
+                rest = view.read(address + size, 6)
+            except Interruption:
+                rest = b""
         except Interruption:
             # The guest changed its tables and flushed no TLB: the engine still knows the code, storage does not.
             return list(range(self.engine.uc.ctl_request_cache(address)[1])), NOWHERE, []
-        try:
-            rest = self.logical.read(address + size, 6)
-        except Interruption:
-            rest = b""
+        finally:
+            self.ram.fetch = fetch
         return describe_block(code, rest, address, False, self._stop_before)
 
     def _note(self, at: int, size: int) -> bytes:
         self._code_pages.update((at // PAGE, (at + max(size, 1) - 1) // PAGE))
         return self.ram.bytes[at:at + size]
 
-    def _changed(self, address: int, size: int) -> None:
+    def changed(self, address: int, size: int) -> None:
         """Absolute storage was changed from outside: if there is code, the engine must translate it again."""
         if not self._stale and any(page in self._code_pages for page in range(address // PAGE,
                                                                                 (address + size + PAGE - 1) // PAGE)):

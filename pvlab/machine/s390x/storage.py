@@ -13,10 +13,37 @@ PAGE = 4096
 PREFIX_AREA = 2 * PAGE
 
 
+class Frames(Ram):
+    """RAM of `size` bytes, with `room` behind them for what is attached later: a named segment, CP's own tables.
+
+    fetch: told of the absolute addresses that the lab is about to use, where CP has paged some of them out.
+    """
+
+    def __init__(self, size: int, room: int = 0):
+        super().__init__(size + room)
+        self.size = size
+        self.attached: list[tuple[int, int]] = []        # (first address, end) of what the guest can address beyond `size`
+        self.fetch: Callable[[int, int], None] | None = None
+
+    def holds(self, address: int, size: int) -> bool:
+        """Whether the guest can address these bytes."""
+        return address >= 0 and (address + size <= self.size
+                                 or any(start <= address and address + size <= end for start, end in self.attached))
+
+    def read(self, address: int, size: int) -> bytes:
+        if self.fetch is None:
+            return super().read(address, size)
+        content = b""
+        for at, length in parts(address, size):
+            self.fetch(at, length)
+            content += super().read(at, length)
+        return content
+
+
 class Storage:
     """Absolute storage: what channels and CP itself address. `changed(address, size)` is told of each write."""
 
-    def __init__(self, ram: Ram, changed: Callable[[int, int], None]):
+    def __init__(self, ram: Frames, changed: Callable[[int, int], None]):
         self.ram, self._changed = ram, changed
 
     @property
@@ -25,20 +52,31 @@ class Storage:
 
     def absolute(self, address: int, size: int, write: bool) -> Iterator[tuple[int, int]]:
         """(absolute address, length) of the parts of these bytes."""
-        if address < 0 or address + size > self.ram.size:
+        if not self.ram.holds(address, size):
             raise Interruption(ADDRESSING, address)
         yield address, size
 
+    def _in_frames(self, address: int, size: int) -> Iterator[tuple[int, int]]:
+        """The same bytes, page by page where CP may have to bring each in before it is used."""
+        if self.ram.fetch is None:
+            yield address, size
+            return
+        for at, length in parts(address, size):
+            self.ram.fetch(at, length)
+            yield at, length
+
     def read(self, address: int, size: int) -> bytes:
-        return b"".join(self.ram.bytes[at:at + length] for at, length in self.absolute(address, size, False))
+        return b"".join(self.ram.bytes[at:at + length] for start, whole in self.absolute(address, size, False)
+                        for at, length in self._in_frames(start, whole))
 
     def write(self, address: int, data: bytes) -> None:
         """All of the bytes or, where any address is wrong, none."""
-        parts, done = list(self.absolute(address, len(data), True)), 0
-        for at, length in parts:
-            self.ram.bytes[at:at + length] = data[done:done + length]
-            self._changed(at, length)
-            done += length
+        done = 0
+        for start, whole in list(self.absolute(address, len(data), True)):
+            for at, length in self._in_frames(start, whole):
+                self.ram.bytes[at:at + length] = data[done:done + length]
+                self._changed(at, length)
+                done += length
 
     def load(self, address: int, size: int) -> int:
         """An unsigned big-endian number of `size` bytes."""
@@ -56,19 +94,22 @@ class Storage:
 class Real(Storage):
     """Real addresses: the prefix area (8 KiB) and absolute 0-8191 change places. `prefix()` gives the register."""
 
-    def __init__(self, ram: Ram, changed: Callable[[int, int], None], prefix: Callable[[], int]):
+    def __init__(self, ram: Frames, changed: Callable[[int, int], None], prefix: Callable[[], int]):
         super().__init__(ram, changed)
         self._prefix = prefix
 
     def absolute(self, address: int, size: int, write: bool) -> Iterator[tuple[int, int]]:
+        for start, length in self.swapped(address, size):
+            yield from super().absolute(start, length, write)
+
+    def swapped(self, address: int, size: int) -> Iterator[tuple[int, int]]:
+        """Absolute addresses, whether there is storage or not."""
         prefix = self._prefix()
         for start, length in parts(address, size):
             if start < PREFIX_AREA:
                 start += prefix
             elif prefix <= start < prefix + PREFIX_AREA:
                 start -= prefix
-            if start + length > self.ram.size:
-                raise Interruption(ADDRESSING, address)
             yield start, length
 
 

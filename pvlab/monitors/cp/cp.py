@@ -13,7 +13,7 @@ from pvlab.machine.engine import Why
 from pvlab.machine.memory import Dead
 from pvlab.machine.s390x import decode, psw
 from pvlab.machine.s390x.decode import Instruction
-from pvlab.machine.s390x.faults import ADDRESSING, OPERATION, PRIVILEGED, SPECIFICATION, Interruption
+from pvlab.machine.s390x.faults import ADDRESSING, CP_SERVICE, OPERATION, PRIVILEGED, SPECIFICATION, Interruption
 from pvlab.machine.s390x.machine import Machine
 from pvlab.machine.s390x.psw import Psw
 from pvlab.monitors.base import Ended, Monitor
@@ -21,6 +21,8 @@ from pvlab.monitors.cp import (channel_io, clocks, control, facts, keys, masks, 
                                translation)
 from pvlab.monitors.cp.devices import attach_devices
 from pvlab.monitors.cp.diagnose import USER, user_code
+from pvlab.monitors.cp.diagnose.segments import check_segments, room as segments_room
+from pvlab.monitors.cp.paging import LATENCY, PFAULT_BEGUN, PFAULT_DONE, Pager, room as paging_room
 from pvlab.monitors.cp.simulation import INSTRUCTIONS, LOADED, Simulation
 from pvlab.monitors.cp.vm import VirtualMachine
 
@@ -36,19 +38,25 @@ class Cp(Monitor):
     """Runs an s390x guest.
 
     cpus: how many virtual CPUs its machine has, if not as many as the guest asks for; all but the first are stopped, and
-    wait for SIGP. epsw_hole: let EPSW,
-    which is not privileged, show the real PSW, as it would to any guest that runs in the real problem state; without it
-    CP stops before the instruction and shows the virtual one.
+    wait for SIGP. epsw_hole: let EPSW, which is not privileged, show the real PSW, as it would to any guest that runs in
+    the real problem state; without it CP stops before the instruction and shows the virtual one. segments: named saved
+    segments, {name: (address, bytes)}, of whole pages, each within the machine's storage or beyond it. frames: so many
+    pages of the guest are in storage at once, the others on CP's paging disk; page_in: virtual nanoseconds that bringing
+    one in takes (paging.py).
     """
 
     name = "cp"
     description = "VM/370's control program: the guest in problem state, privileged instructions simulated, DIAGNOSE"
     arch = "s390x"
 
-    def __init__(self, cpus: int | None = None, epsw_hole: bool = False):
+    def __init__(self, cpus: int | None = None, epsw_hole: bool = False,
+                 segments: dict[str, tuple[int, bytes]] | None = None, frames: int | None = None, page_in: int = LATENCY):
         if cpus is not None and not 1 <= cpus <= MOST_CPUS:
             raise PvlabError(f"{cpus} virtual CPUs: there can be 1 to {MOST_CPUS}")
-        self.cpus, self.epsw_hole = cpus, epsw_hole
+        if frames is not None and segments:
+            raise PvlabError("named segments cannot be paged: give frames or segments")
+        self.cpus, self.epsw_hole, self.segments = cpus, epsw_hole, check_segments(segments or {})
+        self.frames, self.page_in = frames, page_in
         self._user_codes = {}
 
     def diagnose(self, number: int, name: str = ""):
@@ -67,18 +75,22 @@ class Cp(Monitor):
     def prepare(self, guest) -> None:
         """A virtual machine with the image loaded, entered as QEMU's -kernel enters an ELF file."""
         stop_before = decode.STOP_BEFORE - {decode.EPSW} if self.epsw_hole else decode.STOP_BEFORE
-        self.machine = machine = Machine(guest.memory, stop_before=stop_before)
+        room = paging_room(guest.memory) if self.frames is not None else segments_room(self.segments, guest.memory)
+        self.machine = machine = Machine(guest.memory, stop_before=stop_before, room=room)
         self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self.cpus or guest.cpus)
         vm.user_codes = self._user_codes
+        vm.segments = self.segments
         attach_devices(vm)
+        if self.frames is not None:
+            vm.pager = Pager(machine, self.frames, self.page_in, self._sleep)
         for address, data, size in guest.image.segments:
-            machine.ram.write(address, data)
+            machine.absolute.write(address, data)
         if guest.image.entry in _LINUX_ENTRIES:
             line = guest.cmdline.encode("ascii", "replace")
             if len(line) >= _PARAMETERS_SIZE:
                 raise PvlabError(f"the parameters make a command line of {len(line)} bytes: {_PARAMETERS_SIZE - 1} is "
                                  "the limit")
-            machine.ram.write(_PARAMETERS, line + b"\0")
+            machine.absolute.write(_PARAMETERS, line + b"\0")
         for cpu in vm.cpus[1:]:
             cpu.running = False
             cpu.saved = machine.save_cpu()
@@ -102,12 +114,29 @@ class Cp(Monitor):
                 else:
                     self.wait()
                 continue
+            if vm.yielded is not None:
+                target, vm.yielded = vm.yielded, None
+                if others:
+                    self.dispatch_cpu(target if target in others else self._next_cpu(others))
+                    continue
+            self._before_entry()
             if not others:
                 return None
             if self.machine.instructions >= self._slice_end:
                 self.dispatch_cpu(self._next_cpu(others))
                 continue
             return self._slice_end
+
+    def _before_entry(self) -> None:
+        vm = self.vm
+        if vm.accounting is not None:
+            vm.account()
+        if vm.pager is not None:
+            vm.pager.before_entry()
+
+    def _sleep(self, nanoseconds: int) -> None:
+        """Virtual time passes, in which the guest executes nothing."""
+        self._idle += nanoseconds
 
     def _can_run(self, cpu) -> bool:
         """It executes instructions, or would take an interruption if it had the real CPU."""
@@ -142,6 +171,8 @@ class Cp(Monitor):
         machine = self.machine
         if why is Why.EXCEPTION and machine.stopped_by_svc:
             self._supervisor_call()
+        elif why is Why.EXCEPTION and machine.missing is not None:
+            self._missing_page(machine.missing)
         elif why is Why.EXCEPTION:
             self._program_check(machine.env.program_code)
         elif why is Why.POINT:
@@ -180,6 +211,25 @@ class Cp(Monitor):
                 self._not_simulated(instruction)
                 return
         self._reflect(Interruption(code), size)
+
+    def _missing_page(self, real: int) -> None:
+        """The guest touched a real address for which CP's own tables have no page."""
+        vm, machine = self.vm, self.machine
+        if real >= machine.ram.size:
+            self._reflect(Interruption(ADDRESSING), machine.env.program_length)
+            return
+        self.leave("page-in", f"page {real:#x}")
+        page = next(machine.real.swapped(real, 1))[0]
+        if vm.pager.is_out(page) and vm.handshake is not None and vm.handshake.allows(vm):
+            token = vm.real.load(vm.handshake.token, 8)
+            vm.after(self.page_in, lambda: self._page_is_there(page, token))
+            vm.external_interruption(CP_SERVICE, PFAULT_BEGUN, token=token)
+        else:
+            vm.pager.fetch(page, 1)              # which takes its time
+
+    def _page_is_there(self, page: int, token: int) -> None:
+        self.vm.pager.page_in(page)
+        self.vm.cp_services.append((PFAULT_DONE, 0, token))
 
     def _not_simulated(self, instruction: Instruction) -> None:
         """The virtual machine lacks the facility to which a privileged instruction belongs."""

@@ -24,6 +24,7 @@ from pvlab.machine.s390x.faults import (CLOCK_COMPARATOR, CP_SERVICE, CPU_TIMER,
                                         INTERRUPT_KEY, SERVICE_SIGNAL, Interruption)
 from pvlab.machine.s390x.machine import Machine
 from pvlab.machine.s390x.psw import Psw
+from pvlab.machine.s390x.storage import PAGE
 from pvlab.monitors.base import Ended
 from pvlab.monitors.cp import commands
 from pvlab.monitors.cp.facts import cpu_id
@@ -94,6 +95,15 @@ class VirtualMachine:
         self.service_signals: deque[int] = deque()                      # parameters of SCLP's external interruptions
         self.cp_services: deque[tuple[int, int, int]] = deque()         # (CPU address field, parameter, token)
         self.interrupt_key = False
+        # What DIAGNOSE codes leave behind them.
+        self.segments: dict[str, tuple[int, bytes]] = {}                # named saved segments
+        self.loaded_segments: dict[str, bool] = {}                      # those loaded: shared?
+        self.pager = None                                               # of a CP that has fewer frames than pages
+        self.handshake = None                                           # pseudo page faults: see paging.py
+        self.bomb = None                                                # the time bomb that is set
+        self.ipl_parameters: bytes | None = None
+        self.accounting: int | None = None                              # where CPU time is kept: a real address
+        self.yielded: VirtualCpu | None = None                          # the current CPU gave way, to this or any other
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._events_made = 0
         self._last_interruption: tuple | None = None
@@ -300,6 +310,42 @@ class VirtualMachine:
             self.cpu.saved = self.machine.save_cpu()
             self.cpu = cpu
             self.machine.load_cpu(cpu.saved)
+
+    def yield_to(self, cpu: VirtualCpu | None) -> None:
+        """The current CPU gives way to another: this one, or any that can run."""
+        self.yielded = cpu or self.cpu
+
+    def reset(self, clear: bool) -> None:
+        """A reset of the whole machine, asked for by the current CPU, which goes on; clear: of registers, too."""
+        for cpu in self.cpus:
+            if clear or cpu is self.cpu:
+                cpu.initial_reset()
+                self.on_cpu(cpu, self.machine.clear_reset if clear else self.machine.initial_reset)
+            cpu.reset()
+            cpu.running = cpu is self.cpu
+        self.channels.reset()
+        self.service_signals.clear()
+        self.cp_services.clear()
+        self.sclp = ServiceProcessor()
+        self.handshake = self.bomb = self.accounting = None
+
+    def release(self, page: int) -> None:
+        """The guest needs this page, an absolute address, no longer: it reads as zeros."""
+        if self.pager is not None:
+            self.pager.release(page)
+        self.machine.ram.bytes[page:page + PAGE] = bytes(PAGE)
+        self.machine.changed(page, PAGE)
+
+    @property
+    def busy(self) -> int:
+        """Virtual nanoseconds in which the guest executed instructions."""
+        return self.machine.instructions
+
+    def account(self) -> None:
+        """Keep the CPU time where the guest asked for it (DIAGNOSE X'70')."""
+        if self.accounting is not None:
+            used = self.busy * _UNITS // _NANOSECONDS
+            self.real.write(self.accounting, used.to_bytes(8, "big") + self.tod.to_bytes(8, "big"))
 
     def on_cpu(self, cpu: VirtualCpu, function: Callable[[], None]) -> None:
         """Call a function while this virtual CPU has the real one."""

@@ -5,7 +5,7 @@
 
 A code's function gets the virtual machine (vm.py) and the numbers of the instruction's two registers, R1 and R3 of the
 format: VM/370's manuals call them Rx and Ry. It answers a condition code, or None to leave that as it is, and raises
-Interruption for what the guest's program is to be interrupted by. Its docstring says what is in the registers, and
+Interruption for what the guest's program is to be interrupted by; one that has loaded a PSW answers LOADED. Its docstring says what is in the registers, and
 where that was published: the table that `codes()` makes is the documentation.
 """
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pvlab.errors import PvlabError
 from pvlab.machine.s390x.faults import SPECIFICATION, Interruption
 from pvlab.monitors.base import Ended
-from pvlab.monitors.cp.simulation import simulates
+from pvlab.monitors.cp.simulation import LOADED, simulates
 
 USER = range(0x100, 0x200, 4)      # IBM's manuals leave these codes to a system's own users
 
@@ -95,8 +95,11 @@ def _diagnose(vm, instruction):
         answer = code.function(vm, instruction.r1, instruction.r3)
     else:
         answer = _ask_user(vm, code, instruction)
+    if answer is LOADED:
+        return LOADED
     if answer is not None:
         vm.cc = answer
+    return None
 
 
 def _ask_user(vm, code: Code, instruction) -> int | None:
