@@ -126,7 +126,7 @@ STANDARD = [
         storage={MEMORY - 2048: SYSTEM_BLOCKS[:BLOCK]}),
     r18("R15 is 0", access(), count=0, **fails(2, 11)),
     r18("R15 is 16", access(), count=16, **fails(2, 11)),
-    r18("R15 is negative", access(), count=-1, **fails(2, 11)),
+    r18("R15 is negative", access(), count=0xFFFFFFFF, **fails(2, 11)),
     r18("R15 less than the reads", TWO, place(0, 0, 2) + place(0, 0, 5), count=1, **fails(2, 11)),
     r18("another cylinder", TWO, place(0, 0, 2) + place(1, 0, 5), count=2, **fails(2, 12)),
     r18("no record of that number", access(), place(0, 0, 7), verify=sense_is(USER, 0, 8),
@@ -144,7 +144,7 @@ STANDARD = [
 
 def r20(what, entries, dev=USER, **more):
     data = {PROGRAM: ccws(*entries), ARGUMENTS: place(0, 0, 1)} | more.pop("data", {})
-    return Row(0x20, what, regs={2: dev, 4: PROGRAM} | more.pop("regs", {}), data=data, **more)
+    return Row(0x20, what, regs={2: dev, 4: PROGRAM, 15: 0} | more.pop("regs", {}), data=data, **more)
 
 
 def error(sense):
@@ -186,8 +186,8 @@ GENERAL = [
     r20("the first CCW is a TIC", [(TIC, 0, 0, PROGRAM + 8), (0x03, SLI, 1, 0)], **error(0)),
     r20("data outside storage", access(data=NOWHERE), SYSTEM, **error(0)),
     r20("a circle of CCWs", [(0x03, CC | SLI, 1, 0), (TIC, 0, 0, PROGRAM)], **error(0)),
-    Row(0x20, "CCWs outside storage", regs={2: USER, 4: NOWHERE}, cc=3, after={15: 13, 4: NOWHERE & 0xFFFF0000}),
-    Row(0x20, "CCWs not on a doubleword", regs={2: USER, 4: PROGRAM + 4}, cc=3, after={15: 13, 4: PROGRAM}),
+    Row(0x20, "CCWs outside storage", regs={2: USER, 4: NOWHERE, 15: 0}, cc=3, after={15: 13, 4: NOWHERE & 0xFFFF0000}),
+    Row(0x20, "CCWs not on a doubleword", regs={2: USER, 4: PROGRAM + 4, 15: 0}, cc=3, after={15: 13, 4: PROGRAM}),
     r20("the right key", access(), SYSTEM, regs={4: 0x50000000 | PROGRAM}, prepare=with_key, cc=0,
         storage={DATA: SYSTEM_BLOCKS[:BLOCK]}),
     r20("another key", access(), SYSTEM, regs={4: 0x60000000 | PROGRAM}, prepare=with_key, cc=3,
@@ -328,12 +328,14 @@ def queued(*expected):
 def taken_away(vm):
     """REMOVE comes between the request and its end."""
     established(USER)(vm)
-    vm.after(1, lambda: vm.block_io.clear())
+    vm.after(50_000, lambda: vm.block_io.clear())
 
 
 def data_key(vm):
+    """Key 5 for the data; the entries have key 6."""
     established(USER)(vm)
     vm.keys.set(DATA, 0x50)
+    vm.keys.set(ENTRIES, 0x60)
 
 
 def list_key(vm):
