@@ -4,8 +4,8 @@ import struct
 from pvlab.devices.channel.console import to_ebcdic
 from pvlab.devices.channel.formats import CC, CD, IDA, SLI
 from pvlab.monitors.cp.devices import system_disk
-from tests.devices.channel.world import ccws
-from tests.monitors.cp.table import BITS31, BITS64, MEMORY, PROBLEM, Row
+from devices.channel.world import ccws
+from monitors.cp.table import BITS31, BITS64, MEMORY, PROBLEM, Row
 
 SEEK, SET_SECTOR, SEARCH, TIC, READ, WRITE = 0x07, 0x23, 0x31, 0x08, 0x06, 0x05
 PROGRAM, ARGUMENTS, DATA, BLOCK = 0x20000, 0x21000, 0x22000, 2048
