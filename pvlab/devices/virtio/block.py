@@ -90,7 +90,6 @@ class VirtioBlock(VirtioMmio):
             return IOERR
         for done in range(0, count, _PIECE):
             piece(chain, sector + done, done * SECTOR, min(_PIECE, count - done))
-        self.work += count
         return OK
 
     def _read(self, chain: Chain, sector: int, offset: int, count: int) -> None:

@@ -68,8 +68,7 @@ class VirtioMmio:
     interrupt(level)    called with True when the line goes up, with False when it goes down
     worker              who serves the requests; None: the kick itself does
 
-    `broken` says why the device needs a reset, if it does. `work` counts what the host has done for the guest:
-    descriptors followed, and pieces of 512 bytes moved.
+    `broken` says why the device needs a reset, if it does.
     """
 
     name, device_id, features = "virtio", 0, 0
@@ -79,7 +78,7 @@ class VirtioMmio:
     def __init__(self, memory: Memory, interrupt: Callable[[bool], None], worker: Worker | None = None):
         self.memory, self._interrupt, self._worker = Dma(memory), interrupt, worker
         self.queues = [Queue(size) for size in self.queue_sizes]
-        self.work, self._generation, self._level = 0, 0, False
+        self._generation, self._level = 0, False
         self._due: list[int | None] = [None] * len(self.queues)
         self._reset()
 
@@ -286,7 +285,6 @@ class VirtioMmio:
         if chain is None:
             return False
         self.handle(number, chain)
-        self.work += chain.descriptors
         queue.push(chain)
         return True
 

@@ -79,7 +79,7 @@ class Chain:
     """
 
     def __init__(self, memory: Dma, head: int, parts: list[tuple[int, int, bool]]):
-        self.head, self.descriptors, self.filled = head, len(parts), 0
+        self.head, self.filled = head, 0
         self._memory = memory
         self._read = [(address, length) for address, length, write in parts if not write]
         self._write = [(address, length) for address, length, write in parts if write]
