@@ -54,6 +54,9 @@ REASONS = {
     # devices
     "io:read": "IN or INS: a read of an I/O port",
     "io:write": "OUT or OUTS: a write to an I/O port",
+    # devices whose registers are in memory
+    "mmio:read": "a read of a device's register in memory",
+    "mmio:write": "a write to a device's register in memory",
     # memory
     "page-fault:shadow": "a hidden fault: the shadow page table lacked what the guest's own tables allow",
     "page-fault:guest": "a true page fault, reflected to the guest",
@@ -162,12 +165,17 @@ class Trace:
         return len(self.exits)
 
 
-def digest(parts: Iterable[bytes]) -> str:
-    """SHA-256 over the parts, each with its length (8 bytes, little-endian) before it."""
+def digest(parts: Iterable) -> str:
+    """SHA-256 over the parts, each with its length (8 bytes, little-endian) before it.
+
+    A part is bytes, or a disk (see devices/backends): its contents.
+    """
     total = hashlib.sha256()
     for part in parts:
-        total.update(len(part).to_bytes(8, "little"))
-        total.update(part)
+        pieces, length = ([part], len(part)) if isinstance(part, bytes) else (part.pieces(), part.sectors * 512)
+        total.update(length.to_bytes(8, "little"))
+        for piece in pieces:
+            total.update(piece)
     return total.hexdigest()
 
 

@@ -225,6 +225,12 @@ class Engine:
         """Code in [begin, end), virtual addresses of the current address space, changed from outside."""
         uclib.uc_ctl(self._handle, _REMOVE_CACHE, ctypes.c_uint64(begin), ctypes.c_uint64(end))
 
+    def forget_all_code(self) -> None:
+        """Code changed from outside, and by which addresses it runs is not known."""
+        self.uc.ctl_flush_tb()
+        ctypes.memset(self.state.table, 0, ctypes.sizeof(self.state.table))
+        self.state.used = self.state.newest = 0
+
     def register(self, number: int) -> int:
         value = ctypes.c_uint64()
         uclib.uc_reg_read(self._handle, number, ctypes.byref(value))
