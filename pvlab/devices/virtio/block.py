@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 
 from pvlab.devices.backends.disk import SECTOR, Disk, DiskError
-from pvlab.devices.virtio.mmio import VirtioMmio, Worker
+from pvlab.devices.virtio.mmio import QUEUE_SIZE, VirtioMmio, Worker
 from pvlab.devices.virtio.queue import BadAddress, Chain, Memory, RingError
 
 IN, OUT, FLUSH, GET_ID = 0, 1, 4, 8
@@ -18,6 +18,7 @@ SEG_MAX, RO, BLK_SIZE, F_FLUSH, CONFIG_WCE = 1 << 2, 1 << 5, 1 << 6, 1 << 9, 1 <
 
 _HEADER = struct.Struct("<IIQ")
 _CONFIG = struct.Struct("<QIIHBBIBBHIBBH")
+_SEGMENTS = 126                      # parts of one request, as QEMU has it
 _WRITEBACK = 32                      # where `writeback` stands in the configuration
 _PIECE = 256                         # sectors that are in the host's hands at a time
 
@@ -29,7 +30,7 @@ class VirtioBlock(VirtioMmio):
     """
 
     name, device_id = "virtio-block", 2
-    queue_sizes, requests = (256,), frozenset({0})
+    queue_sizes, requests = (QUEUE_SIZE,), frozenset({0})
 
     def __init__(self, disk: Disk, memory: Memory, interrupt: Callable[[bool], None], worker: Worker | None = None,
                  serial: str = "pvlab"):
@@ -43,7 +44,7 @@ class VirtioBlock(VirtioMmio):
         return not (self._writeback and self.accepted & F_FLUSH)
 
     def config(self) -> bytes:
-        return _CONFIG.pack(self.disk.sectors, 0, self.queue_sizes[0] - 2, 0, 0, 0, SECTOR, 0, 0, 0, 0,
+        return _CONFIG.pack(self.disk.sectors, 0, _SEGMENTS, 0, 0, 0, SECTOR, 0, 0, 0, 0,
                             not self.write_through, 0, 1)
 
     def write_config(self, offset: int, data: bytes) -> None:

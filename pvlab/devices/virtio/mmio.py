@@ -14,6 +14,7 @@ from pvlab.devices.virtio.queue import EVENT_IDX, INDIRECT_DESC, Chain, Dma, Mem
 MAGIC, VERSION = 0x74726976, 2
 VENDOR = 0x554D4551                  # "QEMU": there are drivers that talk to no other
 SIZE = 0x200                         # bytes of address space
+QUEUE_SIZE = 1024                    # entries of a queue at most, as QEMU has it
 
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET, FAILED = 1, 2, 4, 8, 64, 128
 USED_BUFFER, CONFIG_CHANGE = 1, 2    # bits of InterruptStatus

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable
 
 from pvlab.devices.backends.network import LONGEST, Port
-from pvlab.devices.virtio.mmio import VERSION_1, VirtioMmio, Worker
+from pvlab.devices.virtio.mmio import QUEUE_SIZE, VERSION_1, VirtioMmio, Worker
 from pvlab.devices.virtio.queue import Chain, Memory, RingError
 
 RECEIVE, TRANSMIT = 0, 1
@@ -20,7 +20,7 @@ class VirtioNetwork(VirtioMmio):
     """
 
     name, device_id = "virtio-net", 1
-    queue_sizes, requests = (256, 256), frozenset({TRANSMIT})
+    queue_sizes, requests = (QUEUE_SIZE, QUEUE_SIZE), frozenset({TRANSMIT})
     features = MAC | STATUS | MRG_RXBUF
 
     def __init__(self, port: Port, memory: Memory, interrupt: Callable[[bool], None], worker: Worker | None = None,

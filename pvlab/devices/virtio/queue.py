@@ -127,7 +127,7 @@ class Queue:
     def reset(self) -> None:
         self.size, self.descriptors, self.driver, self.device = self.maximum, 0, 0, 0
         self.ready, self.next_available, self.next_used = False, 0, 0
-        self._told: int | None = None           # next_used when the driver was last interrupted
+        self._told = 0                          # next_used when interrupting was last considered
 
     def enable(self, memory: Dma, features: int) -> None:
         """Begin with the areas as they were set, at index 0. RingError for a size that no queue has."""
@@ -135,7 +135,7 @@ class Queue:
             raise RingError(f"a queue of {self.size} entries: it must be a power of two up to {self.maximum}")
         self._memory = memory
         self._indirect, self._event_idx = bool(features & INDIRECT_DESC), bool(features & EVENT_IDX)
-        self.ready, self.next_available, self.next_used, self._told = True, 0, 0, None
+        self.ready, self.next_available, self.next_used, self._told = True, 0, 0, 0
 
     # ------------------------------------------------------------------------------------- what the driver offers
     def waiting(self) -> int:
@@ -206,13 +206,12 @@ class Queue:
         self._memory.set_u16(self.device + 2, self.next_used)
 
     def wants_interrupt(self) -> bool:
-        """Whether the driver wants to hear of what was returned since it was last interrupted."""
+        """Whether the driver wants to hear of what was returned since this was last asked."""
         if not self._event_idx:
             return not self._memory.u16(self.driver) & NO_INTERRUPT
         before, self._told = self._told, self.next_used
         event = self._memory.u16(self.driver + 4 + 2 * self.size)
-        # Passed in this step? `before` is None the first time, when all counts.
-        return before is None or self.next_used - event - 1 & 0xFFFF < self.next_used - before & 0xFFFF
+        return self.next_used - event - 1 & 0xFFFF < self.next_used - before & 0xFFFF        # was it passed just now?
 
     def notify_me(self, wanted: bool) -> None:
         """Tell the driver whether to kick when it makes more available: a wish, which it need not follow."""

@@ -109,7 +109,7 @@ def test_an_error_of_the_host_is_an_error_of_the_request_and_no_more():
 def test_configuration_space_is_the_specification_s():
     _, device, _ = started(patterned(0x12345))
     assert device.read(0x100, 4) | device.read(0x104, 4) << 32 == 0x12345
-    assert device.read(0x10C, 4) == 254                                  # seg_max
+    assert device.read(0x10C, 4) == 126                                  # seg_max
     assert device.read(0x114, 4) == 512                                  # blk_size
     assert [device.read(0x100 + i, 1) for i in range(3)] == [0x45, 0x23, 0x01]
     assert device.read(0x122, 2) == 1                                    # num_queues
