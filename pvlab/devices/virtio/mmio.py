@@ -191,8 +191,7 @@ class VirtioMmio:
             return
         elif name == "QueueNum":
             queue.size = value
-        else:
-            area = _AREAS[name.removesuffix("Low").removesuffix("High")]
+        elif area := _AREAS.get(name.removesuffix("Low").removesuffix("High")):
             shift = 32 if name.endswith("High") else 0
             setattr(queue, area, getattr(queue, area) & ~(0xFFFFFFFF << shift) | value << shift)
 
