@@ -26,6 +26,7 @@ PER_ITERATION = {
     "timer": {"interrupt": 1, "io:write": 1, "iret": 1},
     "idle": {"sti": 1, "hlt": 1, "io:write": 1, "iret": 1, "cli": 1},
     "console": {"int": 1, "io:write": 13, "iret": 1},   # a line has 13 characters
+    "control-register": {"mov-cr2": 2},                # written, and read back
 }
 
 
