@@ -63,6 +63,23 @@ REASONS = {
     "sysenter": "SYSENTER: a fast system call, reflected to the guest's kernel",
     "exception": "any other exception, reflected to the guest's kernel",
     "interrupt": "an external interrupt arrived while the guest ran",
+    # binary translation: the translator's own, and callouts of what is sensitive and does not trap
+    "translate": "a unit of guest code is translated",
+    "dispatch": "the cache is left for a unit that is translated: a look-up missed, or a branch is not chained",
+    "code-write": "a write to a page that holds translated code",
+    "step": "an instruction that is not translated runs alone, as it stands in the guest's memory",
+    "pushf": "PUSHF: show the flags, IF among them",
+    "popf": "POPF: set the flags, IF among them",
+    "sgdt": "SGDT: show the GDT register",
+    "sidt": "SIDT: show the IDT register",
+    "sldt": "SLDT: show the LDT register",
+    "str": "STR: show the task register",
+    "smsw": "SMSW: show the low half of CR0",
+    "lar": "LAR: show a descriptor's rights",
+    "lsl": "LSL: show a descriptor's limit",
+    "verr": "VERR: tell whether a segment may be read",
+    "verw": "VERW: tell whether a segment may be written",
+    "mov-from-cs": "MOV from CS or SS, PUSH CS or SS: show the privilege level",
 }
 
 # Interrupts and exceptions that a guest can receive.

@@ -64,17 +64,21 @@ class TrapAndEmulate(X86Monitor):
         if found is None:
             super().on_fault(vector, code, address)
         else:
-            self._emulate(instruction, *found)
+            self.emulate(instruction, *found)
 
     def on_special(self, instruction) -> bool:
         if instruction.mnemonic != "sysenter":
             return False
-        self._emulate(instruction, *emulate.find(instruction))
+        self.emulate(instruction, *emulate.find(instruction))
         return True
 
-    def _emulate(self, instruction, reason, handler) -> None:
-        vcpu, machine, flags = self.vcpu, self.machine, self.machine.raw_flags
+    def emulate(self, instruction, reason, handler) -> None:
         self.leave(reason, instruction.text)
+        self.perform(instruction, reason, handler)
+
+    def perform(self, instruction, reason, handler) -> None:
+        """Do to the virtual CPU what the instruction does, by its handler, and what follows from it."""
+        vcpu, machine, flags = self.vcpu, self.machine, self.machine.raw_flags
         try:
             what_next = handler(vcpu, instruction)
         except Fault as fault:
@@ -95,7 +99,7 @@ class TrapAndEmulate(X86Monitor):
     def _page_fault(self, code: int, address: int) -> None:
         """A true fault is the guest's own; a hidden one is ours; a write to a page table is watched."""
         vcpu, text = self.vcpu, self.text()
-        if not vcpu.cr0 & CR0_PG:
+        if not vcpu.cr0 & CR0_PG and address >= self.machine.ram.size:
             raise Dead(f"physical address {address:#x} is not memory (used at {self.machine.eip:#010x}; "
                        f"RAM ends at {self.machine.ram.size:#x})")
         try:
@@ -105,8 +109,8 @@ class TrapAndEmulate(X86Monitor):
             self.deliver("page-fault", fault.vector, fault.code, fault.address)
             return
         if self._protected(code, found):
-            self.leave("page-table-write", text)
-            self._write_through(address, found)
+            self.leave(self.reason_of_write(found), text)
+            self.write_through(address, found)
         else:
             self.leave("page-fault:shadow", text)
             self.shadow.fill(address, found)
@@ -119,7 +123,11 @@ class TrapAndEmulate(X86Monitor):
         """A write that the guest may do and the shadow does not allow: to a page table, or past CR0.WP = 0."""
         return bool(code & CODE_WRITE) and (self.shadow.traces(found.physical) or not found.writable)
 
-    def _write_through(self, address: int, found: Translation) -> None:
+    def reason_of_write(self, found: Translation) -> str:
+        """Why the write to this protected page is watched."""
+        return "page-table-write"
+
+    def write_through(self, address: int, found: Translation) -> None:
         """Let one instruction write to a protected page (or to two), then drop what their old contents stood for."""
         machine, shadow, ram, flags = self.machine, self.shadow, self.machine.ram, self.machine.raw_flags
         opened = {address & ~4095: found}
