@@ -14,11 +14,25 @@ from statistics import median
 SPEEDS = {"compute": (500, 4000), "call-return": (100_000, 2_000_000)}    # how often in the short and in the long run
 SIZES, LENGTHS = (1000, 2000, 4000, 8000), (1, 10, 100, 1000)             # pieces of code; how often they run
 REPEATS = 5
+LEAST = {"compute": 0.8, "call-return": 0.25}          # speeds that are asked for, in the bare machine's
 
 
 def translation() -> dict:
     """All of them: ratios have no unit, everything else is in seconds or counted."""
     return {"speed": speed(), "callouts": callouts(), "unit": unit(), "growth": growth()}
+
+
+def rows(result: dict) -> list[list]:
+    """The same as rows (measure, measured, limit) for a table."""
+    unit, growth = result["unit"], result["growth"]
+    by_size, by_length = list(growth["by_size"].items()), list(growth["by_length"].items())
+    return [*[[f"speed under translation of native, {name}", found["ratio"], f"at least {LEAST[name]:.2f}"]
+              for name, found in result["speed"].items()],
+            ["exits of a million calls and returns, warm", result["callouts"], "at most 0"],
+            ["translating a unit, milliseconds", unit["seconds"] * 1000, ""],
+            ["  a new block on the bare machine", unit["native_block_seconds"] * 1000, ""],
+            *[[f"  {size:,} units once, seconds", seconds, ""] for size, seconds in by_size],
+            *[[f"  {by_size[-1][0]:,} units {times:,} times, seconds", seconds, ""] for times, seconds in by_length]]
 
 
 def speed() -> dict:
