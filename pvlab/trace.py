@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from pvlab.costs import Bill
 
 # Every reason for which a guest can leave for its monitor, and what it means. The set is closed: a trace refuses
-# any other name, so a reader can look up here whatever a lesson, a chart or a JSON report shows.
-REASONS = {
+# any other name, so a reader can look up here whatever a lesson, a chart or a JSON report shows. `REASONS` is all of
+# them; the parts are named after who gives them.
+TRAPPED = {
     # privileged instructions: the CPU itself raises #GP outside ring 0
     "cli": "CLI: the guest disables interrupts",
     "sti": "STI: the guest enables interrupts",
@@ -67,6 +68,28 @@ REASONS = {
     "exception": "any other exception, reflected to the guest's kernel",
     "interrupt": "an external interrupt arrived while the guest ran",
 }
+
+# Binary translation gives those above, its own, and callouts of what is sensitive and does not trap.
+TRANSLATED = {
+    "translate": "a unit of guest code is translated",
+    "dispatch": "the cache is left for a unit that is translated: a look-up missed, or a branch is not chained",
+    "code-write": "a write to a page that holds translated code",
+    "step": "an instruction that is not translated runs alone, as it stands in the guest's memory",
+    "pushf": "PUSHF: show the flags, IF among them",
+    "popf": "POPF: set the flags, IF among them",
+    "sgdt": "SGDT: show the GDT register",
+    "sidt": "SIDT: show the IDT register",
+    "sldt": "SLDT: show the LDT register",
+    "str": "STR: show the task register",
+    "smsw": "SMSW: show the low half of CR0",
+    "lar": "LAR: show a descriptor's rights",
+    "lsl": "LSL: show a descriptor's limit",
+    "verr": "VERR: tell whether a segment may be read",
+    "verw": "VERW: tell whether a segment may be written",
+    "mov-from-cs": "MOV from CS or SS, PUSH CS or SS: show the privilege level",
+}
+
+REASONS = TRAPPED | TRANSLATED
 
 # Interrupts and exceptions that a guest can receive.
 EVENTS = (*EXCEPTIONS.values(), "int", "interrupt")

@@ -93,7 +93,7 @@ class Monitor:
             event = board.next_event()
             if event is not None:
                 until = min(until, max(event - self._idle, machine.instructions + 1))
-            why = machine.enter(until)
+            why = self.enter(until)
             self.left_by_timer = why is Why.DEADLINE and event is not None and self.now >= event
             if why is not Why.DEADLINE:
                 self.dispatch(why)
@@ -137,6 +137,10 @@ class Monitor:
         Otherwise see to it that we are called when it can; the answer may be an instruction count to stop at.
         """
         raise NotImplementedError
+
+    def enter(self, until: int) -> Why:
+        """Let the guest run until something stops the engine, or `until` instructions have retired."""
+        return self.machine.enter(until)
 
     def dispatch(self, why: Why) -> None:
         """Handle a stop of the engine that is no deadline. What asks for the monitor's work adds to `_visits`."""
