@@ -283,4 +283,4 @@ def bench(json: Json = False) -> None:
         say_json(result)
     else:
         from pvlab.tables import Table
-        say(Table(["measure", "measured", "at most"], summary(result)).text())
+        say(Table(["measure", "measured", "limit"], summary(result)).text())

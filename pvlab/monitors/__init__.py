@@ -3,13 +3,15 @@ from __future__ import annotations
 
 from pvlab.errors import PvlabError
 from pvlab.monitors.base import BUDGET, Monitor
+from pvlab.monitors.binary_translation import BinaryTranslation
 from pvlab.monitors.cp import Cp
 from pvlab.monitors.native import Native
 from pvlab.monitors.trap_and_emulate import TrapAndEmulate
 
-__all__ = ["BUDGET", "Cp", "Monitor", "MonitorError", "Native", "TrapAndEmulate", "monitor", "techniques"]
+__all__ = ["BUDGET", "BinaryTranslation", "Cp", "Monitor", "MonitorError", "Native", "TrapAndEmulate", "monitor",
+           "techniques"]
 
-_TECHNIQUES = (Native, TrapAndEmulate, Cp)
+_TECHNIQUES = (Native, TrapAndEmulate, BinaryTranslation, Cp)
 
 
 class MonitorError(PvlabError):
