@@ -8,6 +8,7 @@ Read this file, then vm.py (the virtual machine), simulation.py and the files th
 """
 from __future__ import annotations
 
+from pvlab.devices.backends.lend import ScratchDisk
 from pvlab.errors import PvlabError
 from pvlab.machine.engine import Why
 from pvlab.machine.memory import Dead
@@ -19,7 +20,7 @@ from pvlab.machine.s390x.psw import Psw
 from pvlab.monitors.base import Ended, Monitor
 from pvlab.monitors.cp import (channel_io, clocks, control, facts, keys, masks, service, signals,  # noqa: F401
                                translation)
-from pvlab.monitors.cp.devices import attach_devices
+from pvlab.monitors.cp.devices import attach_devices, scratch_disk
 from pvlab.monitors.cp.diagnose import USER, user_code
 from pvlab.monitors.cp.diagnose.segments import check_segments, room as segments_room
 from pvlab.monitors.cp.paging import LATENCY, PFAULT_BEGUN, PFAULT_DONE, Pager, room as paging_room
@@ -81,7 +82,9 @@ class Cp(Monitor):
         self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self.cpus or guest.cpus)
         vm.user_codes = self._user_codes
         vm.segments = self.segments
-        attach_devices(vm)
+        if isinstance(self.disk, ScratchDisk):
+            self.disk = scratch_disk()
+        attach_devices(vm, self.disk)
         if frames is not None:
             vm.pager = Pager(machine, frames, self.page_in, self._sleep)
         for address, data, size in guest.image.segments:
