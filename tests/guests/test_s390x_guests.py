@@ -128,3 +128,36 @@ def test_page_fault(by, told, meanwhile, milliseconds):
     assert found.text == (f"{meanwhile} units of work while pages came, {4000 - meanwhile} after; "
                           f"{milliseconds} milliseconds\n")
     assert struct.unpack(">4I", found.result) == (10, 4000, told, meanwhile)
+
+
+CONVERSATION = """\
+QUERY USERID
+PVLAB
+SET PAGEX ON
+HULLO
+DMKCFC001E ?CP: HULLO
+LOGOFF
+"""
+
+
+def test_console():
+    """A round trip takes nine exits: four to read a line, one to ask CP, four to print. An empty response is not printed."""
+    found, _ = run("s390-console", Cp(typed=["QUERY USERID", "SET PAGEX ON", "HULLO", "LOGOFF"]))
+    assert found.text == CONVERSATION
+    expected = {"lpswe": 2 * 6, "ssch": 6, "tsch": 6, "diagnose:0x08": 3, "lctlg": 1, "stsch": 1, "msch": 1}
+    assert found.trace.by_reason() == expected | END
+    assert run("s390-console")[0].text.endswith("DMKCFC001E ?CP: HELLO\nLOGOFF\n")
+
+
+def test_console_at_which_nobody_types():
+    found = Cp(typed=[]).run(pvlab.guest("s390-console"))
+    assert (found.outcome, found.text) == ("halted", "") and "enabled wait" in found.detail
+
+
+@pytest.mark.parametrize("by, exits", [
+    ("lines", {"ssch": 22, "tsch": 22, "lpswe": 44, "lctlg": 1, "stsch": 1, "msch": 1}),
+    ("chained", {"ssch": 1, "tsch": 1, "lpswe": 2, "lctlg": 1, "stsch": 1, "msch": 1}), ("x58", {"diagnose:0x58": 1})])
+def test_screen(by, exits):
+    found, _ = run("s390-screen", by=by)
+    assert found.text == "".join(f"line {i:02} of a screen of 22\n" for i in range(1, 23))
+    assert found.trace.by_reason() == exits | END

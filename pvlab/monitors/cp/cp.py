@@ -8,6 +8,8 @@ Read this file, then vm.py (the virtual machine), simulation.py and the files th
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pvlab.devices.backends.lend import ScratchDisk
 from pvlab.errors import PvlabError
 from pvlab.machine.engine import Why
@@ -20,7 +22,7 @@ from pvlab.machine.s390x.psw import Psw
 from pvlab.monitors.base import Ended, Monitor
 from pvlab.monitors.cp import (channel_io, clocks, control, facts, keys, masks, service, signals,  # noqa: F401
                                translation)
-from pvlab.monitors.cp.devices import attach_devices, scratch_disk
+from pvlab.monitors.cp.devices import CONSOLE, attach_devices, scratch_disk
 from pvlab.monitors.cp.diagnose import USER, user_code
 from pvlab.monitors.cp.diagnose.segments import check_segments, room as segments_room
 from pvlab.monitors.cp.paging import LATENCY, PFAULT_BEGUN, PFAULT_DONE, Pager, room as paging_room
@@ -43,7 +45,8 @@ class Cp(Monitor):
     the real problem state; without it CP stops before the instruction and shows the virtual one. segments: named saved
     segments, {name: (address, bytes)}, of whole pages, each within the machine's storage or beyond it. frames: so many
     pages of the guest are in storage at once, if not as many as the guest asks for; the others are on CP's paging disk.
-    page_in: virtual nanoseconds that bringing one in takes (paging.py).
+    page_in: virtual nanoseconds that bringing one in takes (paging.py). typed: lines that somebody types at the console,
+    if not those of the guest.
     """
 
     name = "cp"
@@ -51,13 +54,14 @@ class Cp(Monitor):
     arch = "s390x"
 
     def __init__(self, cpus: int | None = None, epsw_hole: bool = False,
-                 segments: dict[str, tuple[int, bytes]] | None = None, frames: int | None = None, page_in: int = LATENCY):
+                 segments: dict[str, tuple[int, bytes]] | None = None, frames: int | None = None, page_in: int = LATENCY,
+                 typed: Sequence[str] | None = None):
         if cpus is not None and not 1 <= cpus <= MOST_CPUS:
             raise PvlabError(f"{cpus} virtual CPUs: there can be 1 to {MOST_CPUS}")
         if frames is not None and segments:
             raise PvlabError("named segments cannot be paged: give frames or segments")
         self.cpus, self.epsw_hole, self.segments = cpus, epsw_hole, check_segments(segments or {})
-        self.frames, self.page_in = frames, page_in
+        self.frames, self.page_in, self.typed = frames, page_in, typed
         self._user_codes = {}
 
     def diagnose(self, number: int, name: str = ""):
@@ -85,6 +89,8 @@ class Cp(Monitor):
         if isinstance(self.disk, ScratchDisk):
             self.disk = scratch_disk()
         attach_devices(vm, self.disk)
+        for line in guest.typed if self.typed is None else self.typed:
+            vm.channels.by_device_number(CONSOLE).device.type(line)
         if frames is not None:
             vm.pager = Pager(machine, frames, self.page_in, self._sleep)
         for address, data, size in guest.image.segments:
