@@ -39,6 +39,7 @@ class Monitor:
 
     name = ""
     description = ""
+    arch = "x86"        # the instruction set of the guests that it runs
 
     def run(self, guest, budget: int = BUDGET, progress: Callable[[int, int], None] | None = None,
             disk: Disk | str | os.PathLike | None = None, network=None) -> Run:
@@ -52,6 +53,8 @@ class Monitor:
         """
         if budget < 1:
             raise PvlabError(f"a budget of {budget} instructions is none: give at least 1")
+        if guest.image.arch != self.arch:
+            raise PvlabError(f"'{self.name}' runs guests for {self.arch}, and '{guest.name}' is for {guest.image.arch}")
         with lent(disk) as self.disk:
             return self._run(guest, budget, progress, network)
 
