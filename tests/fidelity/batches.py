@@ -35,6 +35,7 @@ class Batch:
             code("9c 60")                                                 # pushf; pusha
             code.mov(ESP, stack_of(0))
         code.stop()
+        code("eb fe")                                                     # the engine reads no further than this
 
     def guest(self):
         return self.program.guest("programs")
