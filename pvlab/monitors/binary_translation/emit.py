@@ -282,10 +282,13 @@ def _push_word(code: Code, guest: Guest, index: int) -> None:
 
 
 def _read_word(code: Code, guest: Guest, index: int) -> None:
-    """Into a register, all 32 bits; into memory, 16."""
+    """Into a register, all 32 bits, but of SMSW 16; into memory, 16."""
     modrm, word = guest.code[guest.modrm], _word_of(guest)
     if modrm >= 0xC0:
-        code.load(modrm & 7, word)
+        if word == v.CR0:
+            code("66 8b", (modrm & 7) << 3 | 5, code.word(word))
+        else:
+            code.load(modrm & 7, word)
     else:
         scratch = _unused(guest)
         code.save(scratch)
