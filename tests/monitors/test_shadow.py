@@ -11,7 +11,6 @@ from pvlab.machine.x86.cpu import EBX, TF
 from pvlab.monitors import Native
 
 
-
 # ---------------------------------------------------------------------------------------------- whose fault it is
 @FORMS
 def test_hidden_faults_are_not_seen_by_the_guest(pae):
