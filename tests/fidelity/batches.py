@@ -15,7 +15,7 @@ NEW, OLD = sorted(FOR_TRANSLATION), sorted(ACTIONS)
 def steps_for(seed):
     """[(action's name, seed)] of a program, most of them for the translator."""
     r = random.Random(f"steps {seed}")
-    return [(r.choice(NEW if r.random() < 0.75 else OLD), f"{seed} {i}") for i in range(r.randrange(5, 9))]
+    return [(r.choice(NEW if r.random() < 0.8 else OLD), f"{seed} {i}") for i in range(r.randrange(4, 7))]
 
 
 class Batch:
