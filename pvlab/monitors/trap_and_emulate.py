@@ -17,7 +17,7 @@ from pvlab.machine.engine import Why
 from pvlab.machine.memory import Dead
 from pvlab.machine.x86.cpu import CR0_PG
 from pvlab.machine.x86.faults import EXCEPTIONS, GP, PAGE, Fault
-from pvlab.machine.x86.paging import CODE_FETCH, CODE_WRITE, Translation
+from pvlab.machine.x86.paging import CODE_FETCH, CODE_USER, CODE_WRITE, Translation
 from pvlab.monitors import emulate
 from pvlab.monitors.shadow import Shadow
 from pvlab.monitors.vcpu import VirtualCpu
@@ -116,7 +116,7 @@ class TrapAndEmulate(X86Monitor):
             self.shadow.fill(address, found)
 
     def _translate(self, code: int, address: int) -> Translation:
-        return self.vcpu.translate(address, write=bool(code & CODE_WRITE), user=self.vcpu.cpl == 3,
+        return self.vcpu.translate(address, write=bool(code & CODE_WRITE), user=bool(code & CODE_USER),
                                    fetch=bool(code & CODE_FETCH))
 
     def _protected(self, code: int, found: Translation) -> bool:
