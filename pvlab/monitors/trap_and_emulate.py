@@ -29,8 +29,11 @@ class TrapAndEmulate(X86Monitor):
     description = "the kernel in ring 1, privileged instructions emulated, shadow page tables"
 
     def start(self) -> None:
-        self.shadow = Shadow(self.machine)
+        self.shadow = self.make_shadow()
         self.vcpu = self.processor = VirtualCpu(self.machine, self.shadow, lambda: self.now)
+
+    def make_shadow(self) -> Shadow:
+        return Shadow(self.machine)
 
     def leave(self, reason: str, instruction: str) -> None:
         machine = self.machine

@@ -16,11 +16,13 @@ IDENT = "ident"
 JUMP, BRANCH, LOOP, CALL, JUMP_INDIRECT, CALL_INDIRECT, RETURN = (
     "jump", "branch", "loop", "call", "jump-indirect", "call-indirect", "return")
 CONTROL_FLOW = frozenset((JUMP, BRANCH, LOOP, CALL, JUMP_INDIRECT, CALL_INDIRECT, RETURN))
-# emulated in the cache
+# emulated in the cache; STORE is a store that often hits a page table (see adaptive.py)
+STORE = "store"
 CLI, STI, PUSHF, POPF, READ_CONTROL, READ_WORD, PUSH_WORD, STORE_TABLE = (
     "cli", "sti", "pushf", "popf", "read-control", "read-word", "push-word", "store-table")
-IN_CACHE = frozenset((CLI, STI, PUSHF, POPF, READ_CONTROL, READ_WORD, PUSH_WORD, STORE_TABLE))
+IN_CACHE = frozenset((CLI, STI, PUSHF, POPF, READ_CONTROL, READ_WORD, PUSH_WORD, STORE_TABLE, STORE))
 CALLOUT, INVALID = "callout", "invalid"
+WRITE_CALLOUT = "write-callout"          # of such a store
 
 _PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3))
 _SEGMENTS = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65))
@@ -87,6 +89,14 @@ class Guest(NamedTuple):
         """Where a direct jump, branch, loop or call goes."""
         wide = self.code[self.opcode] in (0xE8, 0xE9, 0x0F)
         return self.end + int.from_bytes(self.code[-4 if wide else -1:], "little", signed=True) & 0xFFFFFFFF
+
+
+def is_plain_store(code: bytes) -> bool:
+    """MOV of 32 bits to memory, or CMPXCHG8B: what the adaptive handlers know."""
+    if code[0] in (0x89, 0xC7):
+        return code[1] < 0xC0 and (code[0] == 0x89 or not code[1] >> 3 & 7)
+    code = code[code[0] == 0xF0:]
+    return code[:2] == b"\x0f\xc7" and code[2] < 0xC0 and code[2] >> 3 & 7 == 1
 
 
 def decode(code: bytes, address: int, count: int) -> Iterator[Guest]:
