@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pvlab.machine.x86.decode import lines
+from pvlab.machine.x86.decode import PREFIXES, is_repeated, lines
 
 IDENT = "ident"
 # control flow
@@ -24,7 +24,6 @@ IN_CACHE = frozenset((CLI, STI, PUSHF, POPF, READ_CONTROL, READ_WORD, PUSH_WORD,
 CALLOUT, INVALID = "callout", "invalid"
 WRITE_CALLOUT = "write-callout"          # of such a store
 
-_PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3))
 _SEGMENTS = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65))
 _CONDITIONAL = range(0x70, 0x80)
 
@@ -81,8 +80,7 @@ class Guest(NamedTuple):
 
     @property
     def is_repeated_string(self) -> bool:
-        return any(b in (0xF2, 0xF3) for b in self.prefixes) and (
-            0xA4 <= self.code[self.opcode] <= 0xA7 or 0xAA <= self.code[self.opcode] <= 0xAF)
+        return is_repeated(self.code)
 
     @property
     def target(self) -> int:
@@ -105,7 +103,7 @@ def decode(code: bytes, address: int, count: int) -> Iterator[Guest]:
     for at, size, text in lines(code, address, count):
         found += 1
         piece = code[done:done + size]
-        opcode = next((i for i, byte in enumerate(piece) if byte not in _PREFIXES), 0)
+        opcode = next((i for i, byte in enumerate(piece) if byte not in PREFIXES), 0)
         yield Guest(at, piece, text, _kind(piece, opcode), opcode)
         done += size
     if found < count and done < len(code):

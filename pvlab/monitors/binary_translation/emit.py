@@ -12,6 +12,8 @@ from pvlab.monitors.binary_translation import vmem as v
 from pvlab.monitors.binary_translation.classify import Guest
 
 EXIT = b"\xcd\x2f"                      # INT n: leaves the cache for the monitor. The number says nothing.
+NEW_BLOCK = b"\xeb\x00"                 # JMP to what follows, which the engine gets right only at the beginning of a
+                                        # block: CMPXCHG8B, LOOPE and LOOPNE (see machine/x86/decode.py)
 _IF, _IOPL, _NT, _RF, _VM = 0x200, 0x3000, 0x4000, 0x10000, 0x20000
 _A, _C, _D, _SI = 0, 1, 2, 6
 
@@ -122,7 +124,7 @@ def emit(code: Code, guest: Guest, index: int) -> None:
 
 def _ident(code: Code, guest: Guest, index: int) -> None:
     if _is_cmpxchg8b(guest):
-        code("eb 00")          # the engine gets this one right only at the beginning of a block (see machine/x86/decode.py)
+        code(NEW_BLOCK)
     begin = len(code.bytes)
     code(guest.code)
     code.retire()
@@ -154,6 +156,8 @@ def _branch(code: Code, guest: Guest, index: int) -> None:
 
 def _loop(code: Code, guest: Guest, index: int) -> None:
     """LOOP, LOOPE, LOOPNE and JECXZ reach 127 bytes only: over a jump to what follows."""
+    if guest.code[guest.opcode] < 0xE2:
+        code(NEW_BLOCK)
     code(guest.code[:-1], 5)
     code.retire()
     code.place(guest.end)
@@ -341,7 +345,7 @@ def _store(code: Code, guest: Guest, index: int) -> None:
     code.save(pointer)
     code.load(pointer, v.WINDOW)
     if wide:
-        code("eb 00", guest.prefixes, "0f c7 0e")                       # cmpxchg8b [esi]
+        code(NEW_BLOCK, guest.prefixes, "0f c7 0e")                     # cmpxchg8b [esi]
     elif immediate:
         code("c7 06", immediate)
     else:
