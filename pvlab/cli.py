@@ -194,7 +194,7 @@ def guests(json: Json = False) -> None:
     """List the guests and their parameters."""
     from pvlab import known_guests
     rows = [entry.to_dict() for entry in known_guests()]
-    say_list("guests", rows, json, "name description")
+    say_list("guests", rows, json, "name arch description")
     for row in rows if not json else ():
         for table in parameter_tables(row["name"], row["parameters"]):
             say("\n" + table.text())
@@ -204,8 +204,9 @@ def guests(json: Json = False) -> None:
 def monitors(json: Json = False) -> None:
     """List the techniques."""
     from pvlab import techniques
-    rows = [{"name": technique.name, "description": technique.description} for technique in techniques()]
-    say_list("monitors", rows, json, "name description")
+    rows = [{"name": technique.name, "description": technique.description, "arch": technique.arch}
+            for technique in techniques(arch=None)]
+    say_list("monitors", rows, json, "name arch description")
 
 
 @app.command()
@@ -224,14 +225,16 @@ def lessons(json: Json = False) -> None:
 
 @app.command()
 def run(guest: GuestName,
-        monitor: Annotated[str, typer.Option("--monitor", "-m", metavar="M", help="See `pvlab monitors`.")] = "native",
+        monitor: Annotated[Optional[str], typer.Option(
+            "--monitor", "-m", metavar="M", help="See `pvlab monitors`. Unless given: native, or cp for s390x.")] = None,
         parameter: Parameters = None, costs: Costs = None, budget: Budget = BUDGET, json: Json = False) -> int:
     """Run one guest under one monitor."""
-    from pvlab import cost_model, guest as find_guest, monitor as find_monitor
-    technique = find_monitor(monitor)
+    from pvlab import cost_model, guest as find_guest, monitor as find_monitor, techniques
+    technique = find_monitor(monitor) if monitor is not None else None
     if costs is not None:
         cost_model(costs)  # an unknown name is refused before the run, not after it
     subject = find_guest(guest, **parameters_from(parameter))
+    technique = technique or techniques(subject.image.arch)[0]
     with Progress(f"{subject.name} under {technique.name}") as progress:
         result = technique.run(subject, budget=budget, progress=progress)
     if json:

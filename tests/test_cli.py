@@ -48,7 +48,8 @@ def start(*words, **options) -> subprocess.Popen:
 # What there is
 
 @pytest.mark.parametrize("name, fields", [
-    ("guests", {"name", "description", "parameters"}), ("monitors", {"name", "description"}),
+    ("guests", {"name", "description", "arch", "parameters"}),
+    ("monitors", {"name", "description", "arch"}),
     ("costs", {"name", "machine", "year"}), ("lessons", {"number", "title", "minutes", "file"})])
 def test_lists(answer, pvlab, name, fields):
     listed = answer(name)

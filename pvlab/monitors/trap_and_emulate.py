@@ -99,19 +99,29 @@ class TrapAndEmulate(X86Monitor):
             self.end_of_step(flags)
 
     # ------------------------------------------------------------------------------------------- memory
+    def device_wrote(self, physical: int, size: int) -> None:
+        super().device_wrote(physical, size)
+        for page in range(physical & ~4095, physical + size, 4096):
+            if self.shadow.traces(page):
+                begin, end = max(physical, page), min(physical + size, page + 4096)
+                self.shadow.guest_wrote(begin, end - begin)
+                self.vcpu.mappings_changed()
+
     def _page_fault(self, code: int, address: int) -> None:
         """A true fault is the guest's own; a hidden one is ours; a write to a page table is watched."""
         vcpu, text = self.vcpu, self.text()
         if not vcpu.cr0 & CR0_PG and address >= self.machine.ram.size:
-            raise Dead(f"physical address {address:#x} is not memory (used at {self.machine.eip:#010x}; "
-                       f"RAM ends at {self.machine.ram.size:#x})")
+            self.device_memory(address)
+            return
         try:
             found = self._translate(code, address)
         except Fault as fault:
             self.leave("page-fault:guest", text)
             self.deliver("page-fault", fault.vector, fault.code, fault.address)
             return
-        if self._protected(code, found):
+        if found.physical >= self.machine.ram.size:
+            self.device_memory(found.physical)
+        elif self._protected(code, found):
             self.leave(self.reason_of_write(found), text)
             self.write_through(address, found)
         else:
@@ -159,6 +169,8 @@ class TrapAndEmulate(X86Monitor):
             try:
                 found = self._translate(code, address)
             except Fault:
+                found = None
+            if found is None or found.physical >= ram.size:
                 self.dispatch(why)
                 return
             if self._protected(code, found):

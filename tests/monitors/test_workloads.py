@@ -65,7 +65,8 @@ def test_a_second_run_is_the_same_to_the_exit(workload):
 
 @pytest.mark.parametrize("workload", PER_ITERATION)
 def test_only_the_hole_makes_a_difference(workload):
-    native, trapped = pvlab.compare(pvlab.guest("kernel", workload=workload, n=7)).runs
+    native, trapped = pvlab.compare(pvlab.guest("kernel", workload=workload, n=7),
+                                    [pvlab.Native(), pvlab.TrapAndEmulate()]).runs
     assert len(native.trace) == 0
     if workload == "interrupt-flags":
         assert (native.outcome, trapped.outcome) == ("shutdown", "halted")

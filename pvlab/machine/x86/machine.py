@@ -42,7 +42,8 @@ class Machine:
         self._stop_before = stop_before
         self.live_mmu = lambda: self.mmu     # by which tables the running guest's code is found in RAM
         self.describe_cached = None          # a translator's answer for its own code: see Engine
-        self._code_pages: set[int] = set()
+        self._code_pages: set[int] = set()       # of linear addresses
+        self._code_frames: set[int] = set()      # and of physical ones
         self.dr = list(control.DEBUG_RESET)
         self._reset()
 
@@ -129,6 +130,8 @@ class Machine:
         wide = bool(self._cs.flags & 1 << 22)
         try:
             code = self._read(mmu, address, size, mark=False)
+            self._code_frames.update(walk(self.ram, mmu, start, mark=False).physical >> 12
+                                     for start, _ in pages(address, size))
         except (Fault, Dead):
             # The guest changed its page tables and flushed no TLB: the engine still knows the code, memory does not.
             return list(range(self.engine.uc.ctl_request_cache(address)[1])), NOWHERE, []
@@ -230,6 +233,10 @@ class Machine:
             done += length
         self.wrote(address, len(data))
 
+    def physical(self, address: int, write: bool, user: bool) -> int:
+        """Where this access to a linear address leads, which may be no memory. May raise Fault."""
+        return walk(self.ram, self.mmu, address, write=write, user=user).physical
+
     def check_writable(self, address: int, size: int, user: bool) -> None:
         """Raise Fault where a write would."""
         for start, _ in pages(address, size):
@@ -240,6 +247,12 @@ class Machine:
         if address >> 12 in self._code_pages or address + size - 1 >> 12 in self._code_pages:
             self.engine.restore()
             self.engine.forget_code(address, address + size)
+
+    def device_wrote(self, address: int, size: int) -> None:
+        """Physical memory was changed by a device."""
+        if not self._code_frames.isdisjoint(range(address >> 12, address + size + 4095 >> 12)):
+            self.engine.forget_all_code()
+            self._code_frames.clear()
 
     def instruction(self) -> Instruction | None:
         """The instruction at EIP, or None where its bytes cannot be read or are none."""

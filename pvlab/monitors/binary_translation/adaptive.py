@@ -79,13 +79,6 @@ class Adapter:
         self._statistics.adapted += 1
         return True
 
-    def is_watched(self, address: int) -> bool:
-        """Whether a write to this linear address would trap because of what the page holds."""
-        try:
-            return self._shadow.traces(self._vcpu.translate(address, write=True, mark=False).physical)
-        except (Fault, Dead):
-            return False
-
     # ------------------------------------------------------------------------------------------- windows
     def open(self, address: int) -> None:
         """Give the page table at this linear address a window, if that can be."""

@@ -286,7 +286,14 @@ class BinaryTranslation(TrapAndEmulate):
     def _store(self, guest: Guest, instruction) -> None:
         """A store that often hits a page table, without a trap."""
         adapter, address = self.adapter, address_of(self.vcpu, instruction.operands[0].value)
-        watched = adapter.is_watched(address)
+        try:
+            physical = self.vcpu.physical(address, True, False)
+        except Fault:
+            physical = 0                                  # the callout will see it, too
+        if physical >= self.machine.ram.size:
+            self.device_memory(physical)
+            return
+        watched = self.shadow.traces(physical)
         self.emulate(instruction, "write-callout", store)
         if not watched and adapter.wasted(guest) or self.in_cache and adapter.called(guest):
             self._translate_anew(guest.address)
