@@ -18,9 +18,10 @@ JUMP, BRANCH, LOOP, CALL, JUMP_INDIRECT, CALL_INDIRECT, RETURN = (
 CONTROL_FLOW = frozenset((JUMP, BRANCH, LOOP, CALL, JUMP_INDIRECT, CALL_INDIRECT, RETURN))
 # emulated in the cache; STORE is a store that often hits a page table (see adaptive.py)
 STORE = "store"
-CLI, STI, PUSHF, POPF, READ_CONTROL, READ_WORD, PUSH_WORD, STORE_TABLE = (
-    "cli", "sti", "pushf", "popf", "read-control", "read-word", "push-word", "store-table")
-IN_CACHE = frozenset((CLI, STI, PUSHF, POPF, READ_CONTROL, READ_WORD, PUSH_WORD, STORE_TABLE, STORE))
+CLI, STI, PUSHF, POPF, READ_CONTROL, WRITE_CR2, READ_WORD, PUSH_WORD, STORE_TABLE = (
+    "cli", "sti", "pushf", "popf", "read-control", "write-cr2", "read-word", "push-word", "store-table")
+IN_CACHE = frozenset((
+    CLI, STI, PUSHF, POPF, READ_CONTROL, WRITE_CR2, READ_WORD, PUSH_WORD, STORE_TABLE, STORE))
 CALLOUT, INVALID = "callout", "invalid"
 WRITE_CALLOUT = "write-callout"          # of such a store
 
@@ -39,7 +40,7 @@ _KINDS = {
         0x9A, 0xEA, 0xCA, 0xCB, 0xCF, 0x07, 0x17, 0x1F)},
     # LAR, LSL, CLTS, INVD, WBINVD, debug and control registers, MSRs, fast system calls, segment loads
     **{opcode: CALLOUT for opcode in (
-        0x0F02, 0x0F03, 0x0F05, 0x0F06, 0x0F07, 0x0F08, 0x0F09, 0x0F21, 0x0F22, 0x0F23, 0x0F30, 0x0F31, 0x0F32, 0x0F33,
+        0x0F02, 0x0F03, 0x0F05, 0x0F06, 0x0F07, 0x0F08, 0x0F09, 0x0F21, 0x0F23, 0x0F30, 0x0F31, 0x0F32, 0x0F33,
         0x0F34, 0x0F35, 0x0FA1, 0x0FA9, 0x0FB2, 0x0FB4, 0x0FB5)},
 }
 
@@ -126,7 +127,7 @@ _ALLOWED = {LOOP: (0x67,), BRANCH: (0x2E, 0x3E), RETURN: (0xF3,),      # the las
 
 
 def _by_modrm(opcode: int, code: bytes, at: int) -> str:
-    if opcode not in (0xFF, 0x8C, 0x8E, 0xC4, 0xC5, 0x0F00, 0x0F01, 0x0F20):
+    if opcode not in (0xFF, 0x8C, 0x8E, 0xC4, 0xC5, 0x0F00, 0x0F01, 0x0F20, 0x0F22):
         return IDENT
     modrm = code[at + (1 if opcode < 0x100 else 2)]
     register, is_register = modrm >> 3 & 7, modrm >= 0xC0
@@ -140,6 +141,8 @@ def _by_modrm(opcode: int, code: bytes, at: int) -> str:
         return READ_WORD if register in (1, 2) else IDENT
     if opcode == 0x0F20:
         return READ_CONTROL if register in (0, 2, 3, 4) else CALLOUT
+    if opcode == 0x0F22:
+        return WRITE_CR2 if register == 2 else CALLOUT
     if opcode == 0x0F00:
         return READ_WORD if register < 2 else CALLOUT
     if register < 2:

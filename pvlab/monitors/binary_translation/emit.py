@@ -267,6 +267,11 @@ def _read_control(code: Code, guest: Guest, index: int) -> None:
     code.retire()
 
 
+def _write_cr2(code: Code, guest: Guest, index: int) -> None:
+    code.store(v.CR2, guest.code[guest.modrm] & 7)
+    code.retire()
+
+
 def _word_of(guest: Guest) -> int:
     """Which word SLDT, STR, SMSW, MOV from CS or SS, and PUSH CS or SS read."""
     opcode, register = guest.code[guest.opcode:guest.modrm], guest.code[guest.modrm:guest.modrm + 1]
@@ -388,6 +393,7 @@ _EMIT = {
     k.IDENT: _ident, k.CALLOUT: _callout, k.INVALID: _callout,
     k.JUMP: _jump, k.BRANCH: _branch, k.LOOP: _loop, k.CALL: _call, k.JUMP_INDIRECT: _jump_indirect,
     k.CALL_INDIRECT: _call_indirect, k.RETURN: _return,
-    k.CLI: _cli, k.STI: _sti, k.PUSHF: _pushf, k.POPF: _popf, k.READ_CONTROL: _read_control, k.READ_WORD: _read_word,
+    k.CLI: _cli, k.STI: _sti, k.PUSHF: _pushf, k.POPF: _popf,
+    k.READ_CONTROL: _read_control, k.WRITE_CR2: _write_cr2, k.READ_WORD: _read_word,
     k.PUSH_WORD: _push_word, k.STORE_TABLE: _store_table, k.STORE: _store, k.WRITE_CALLOUT: _callout,
 }

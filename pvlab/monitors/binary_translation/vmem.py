@@ -70,3 +70,4 @@ class VirtualMemory:
         """After it: what it may have changed."""
         vcpu.interrupts = bool(self.ram.u32(INTERRUPTS) & IF)
         vcpu.iopl = self.ram.u32(LEVEL) >> 12 & 3
+        vcpu.cr2 = self.ram.u32(CR2)
