@@ -51,6 +51,7 @@ TRAPPED = {
 TRANSLATED = {
     "translate": "a unit of guest code is translated",
     "dispatch": "the cache is left for a unit that is translated: a look-up missed, or a branch is not chained",
+    "write-callout": "a store that often hit a page table is done by the monitor, without a trap",
     "code-write": "a write to a page that holds translated code",
     "step": "an instruction that is not translated runs alone, as it stands in the guest's memory",
     "pushf": "PUSHF: show the flags, IF among them",

@@ -17,7 +17,7 @@ from pvlab.machine.engine import Why
 from pvlab.machine.memory import Dead
 from pvlab.machine.x86.cpu import CR0_PG
 from pvlab.machine.x86.faults import EXCEPTIONS, GP, PAGE, Fault
-from pvlab.machine.x86.paging import CODE_FETCH, CODE_WRITE, Translation
+from pvlab.machine.x86.paging import CODE_FETCH, CODE_USER, CODE_WRITE, Translation
 from pvlab.monitors import emulate
 from pvlab.monitors.shadow import Shadow
 from pvlab.monitors.vcpu import VirtualCpu
@@ -29,8 +29,11 @@ class TrapAndEmulate(X86Monitor):
     description = "the kernel in ring 1, privileged instructions emulated, shadow page tables"
 
     def start(self) -> None:
-        self.shadow = Shadow(self.machine)
+        self.shadow = self.make_shadow()
         self.vcpu = self.processor = VirtualCpu(self.machine, self.shadow, lambda: self.now)
+
+    def make_shadow(self) -> Shadow:
+        return Shadow(self.machine)
 
     def leave(self, reason: str, instruction: str) -> None:
         machine = self.machine
@@ -126,7 +129,7 @@ class TrapAndEmulate(X86Monitor):
             self.shadow.fill(address, found)
 
     def _translate(self, code: int, address: int) -> Translation:
-        return self.vcpu.translate(address, write=bool(code & CODE_WRITE), user=self.vcpu.cpl == 3,
+        return self.vcpu.translate(address, write=bool(code & CODE_WRITE), user=bool(code & CODE_USER),
                                    fetch=bool(code & CODE_FETCH))
 
     def _protected(self, code: int, found: Translation) -> bool:
