@@ -30,7 +30,7 @@ class Guest:
     image               the built form
     cmdline             the parameters as the guest sees them: "workload=syscall n=1000"
     memory              bytes of RAM that its machine has
-    cpus                virtual CPUs that its machine has
+    cpus, frames        virtual CPUs that its machine has, and page frames that CP gives it (None: one for each page)
     """
 
     name: str
@@ -39,6 +39,7 @@ class Guest:
     image: Image = field(repr=False)
     memory: int = MEMORY
     cpus: int = 1
+    frames: int | None = None
 
     @property
     def cmdline(self) -> str:
@@ -107,6 +108,7 @@ class Entry:
     arch: str = "x86"
     parameters: Mapping[str, Number | Choice] = field(default_factory=dict)
     cpus: int = 1
+    frames: int | None = None
 
     def fill(self, given: Mapping[str, int | str]) -> dict[str, int | str]:
         """The given parameters, checked, and the defaults of the others. Raises GuestError."""
@@ -186,6 +188,17 @@ _S390X = (
             "spin": "looking at the token", "x44": "DIAGNOSE X'44', giving up the time slice",
             "x9c": "DIAGNOSE X'9C', giving it to the other"}, "spin"),
         "n": Number("times", {None: (20, 1, 1000)})}),
+    _s390x("s390-release", "writes to pages, needs them no longer, and later uses them again for something else",
+           "release.c", frames=40, parameters={
+               "by": Choice("what CP is told", {"keep": "nothing: it must save and restore what nobody needs",
+                                                "release": "DIAGNOSE X'10' says which pages"}, "keep"),
+               "n": Number("pages", {None: (32, 1, 64)})}),
+    _s390x("s390-page-fault", "reads pages that are on CP's paging disk, and has other work to do", "page_fault.c", frames=40,
+           parameters={
+               "by": Choice("what happens meanwhile", {
+                   "wait": "nothing: the virtual machine stands still",
+                   "handshake": "the other work: DIAGNOSE X'258' asks CP to tell"}, "wait"),
+               "n": Number("pages", {None: (4, 1, 10)})}),
     _s390x("s390-epsw", "asks in two ways in which state it is: EPSW, and the PSW that an interruption stores", "epsw.c"),
 )
 
@@ -223,7 +236,8 @@ def guest(name: str | os.PathLike, /, **parameters: int | str) -> Guest:
         entry = CATALOGUE[text]
         filled = entry.fill(parameters)
         built = build_guest([HERE / source for source in entry.sources], HERE / entry.script, entry.arch)
-        return Guest(text, entry.description, filled, _load_built(built, text), cpus=entry.cpus)
+        return Guest(text, entry.description, filled, _load_built(built, text), cpus=entry.cpus,
+                     frames=entry.frames)
     path = Path(text)
     if not (isinstance(name, os.PathLike) or any(mark in text for mark in (os.sep, os.altsep or os.sep))
             or path.suffix in _SOURCES | {".elf"} or path.is_file()):

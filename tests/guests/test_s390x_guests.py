@@ -86,3 +86,30 @@ def test_epsw_is_a_hole():
     found = Cp(epsw_hole=True).run(pvlab.guest("s390-epsw"))
     assert found.text == "EPSW:        problem state\nSVC old PSW: supervisor state\n"
     assert (found.outcome, found.trace.by_reason().get("epsw")) == ("halted", None)
+
+
+@pytest.mark.parametrize("by, exits, most", [
+    ("spin", {}, 2_500_000), ("x44", {"diagnose:0x44": 39}, 1000), ("x9c", {"diagnose:0x9c": 38, "diagnose:0x44": 1}, 1000)])
+def test_yield(by, exits, most):
+    """Twenty hand-overs on each CPU: without a word to CP, each costs the other CPU's whole time slice."""
+    found, _ = run("s390-yield", by=by, n=20)
+    assert struct.unpack(">I", found.result) == (40,)
+    assert found.trace.by_reason() == exits | {"stap": 2, "sigp": 3}
+    assert found.instructions < most and (by != "spin" or found.instructions > 1_500_000)
+
+
+@pytest.mark.parametrize("by, empty, milliseconds", [("keep", 0, 350), ("release", 32, 30)])
+def test_release(by, empty, milliseconds):
+    found, monitor = run("s390-release", by=by)
+    assert found.text == f"32 pages used again, {empty} of them empty; {milliseconds} milliseconds\n"
+    assert struct.unpack(">2I", found.result) == (32, empty)
+    assert found.trace.by_reason().get("diagnose:0x10", 0) == (by == "release")
+
+
+@pytest.mark.parametrize("by, told, meanwhile, milliseconds", [("wait", 0, 0, 80), ("handshake", 4, 3996, 40)])
+def test_page_fault(by, told, meanwhile, milliseconds):
+    """Four pages of ten milliseconds each, and as much other work: one after the other, or both at once."""
+    found, _ = run("s390-page-fault", by=by)
+    assert found.text == (f"{meanwhile} units of work while pages came, {4000 - meanwhile} after; "
+                          f"{milliseconds} milliseconds\n")
+    assert struct.unpack(">4I", found.result) == (10, 4000, told, meanwhile)

@@ -41,8 +41,8 @@ class Cp(Monitor):
     wait for SIGP. epsw_hole: let EPSW, which is not privileged, show the real PSW, as it would to any guest that runs in
     the real problem state; without it CP stops before the instruction and shows the virtual one. segments: named saved
     segments, {name: (address, bytes)}, of whole pages, each within the machine's storage or beyond it. frames: so many
-    pages of the guest are in storage at once, the others on CP's paging disk; page_in: virtual nanoseconds that bringing
-    one in takes (paging.py).
+    pages of the guest are in storage at once, if not as many as the guest asks for; the others are on CP's paging disk.
+    page_in: virtual nanoseconds that bringing one in takes (paging.py).
     """
 
     name = "cp"
@@ -75,14 +75,15 @@ class Cp(Monitor):
     def prepare(self, guest) -> None:
         """A virtual machine with the image loaded, entered as QEMU's -kernel enters an ELF file."""
         stop_before = decode.STOP_BEFORE - {decode.EPSW} if self.epsw_hole else decode.STOP_BEFORE
-        room = paging_room(guest.memory) if self.frames is not None else segments_room(self.segments, guest.memory)
+        frames = self.frames if self.frames is not None or self.segments else guest.frames
+        room = paging_room(guest.memory) if frames is not None else segments_room(self.segments, guest.memory)
         self.machine = machine = Machine(guest.memory, stop_before=stop_before, room=room)
         self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self.cpus or guest.cpus)
         vm.user_codes = self._user_codes
         vm.segments = self.segments
         attach_devices(vm)
-        if self.frames is not None:
-            vm.pager = Pager(machine, self.frames, self.page_in, self._sleep)
+        if frames is not None:
+            vm.pager = Pager(machine, frames, self.page_in, self._sleep)
         for address, data, size in guest.image.segments:
             machine.absolute.write(address, data)
         if guest.image.entry in _LINUX_ENTRIES:
@@ -95,7 +96,7 @@ class Cp(Monitor):
             cpu.running = False
             cpu.saved = machine.save_cpu()
         vm.load_psw(Psw(_ENTRY_MASK, guest.image.entry))
-        self._slice_end = 0
+        self._slice_end = _TIME_SLICE
 
     # ------------------------------------------------------------------------------------------- between two entries
     def take_interrupt(self) -> int | None:
@@ -159,6 +160,7 @@ class Cp(Monitor):
             raise Ended("shutdown", "every virtual CPU is stopped")
         event = vm.next_event()
         if event is None:
+            vm.switch_to(running[0])
             if all(cpu.disabled for cpu in running):
                 raise Ended("halted", f"a disabled wait: PSW {vm.psw}")
             raise Ended("halted", f"an enabled wait, and nothing will interrupt: PSW {vm.psw}")

@@ -7,7 +7,7 @@ from pvlab.devices.channel import formats as f
 from pvlab.devices.channel.console import Console, to_ebcdic, to_text
 from pvlab.devices.channel.formats import Scsw
 from pvlab.devices.channel.subsystem import ChannelSubsystem, OperandError
-from tests.devices.channel.world import DATA, PROGRAM, SCHID, Scripted, Storage, ccws, orb, scsw, subsystem
+from devices.channel.world import DATA, PROGRAM, SCHID, Scripted, Storage, ccws, orb, scsw, subsystem
 
 OK = f.S_PRIMARY | f.S_SECONDARY | f.S_PENDING
 READ_INQUIRY, WRITE_AND_RETURN = 0x0A, 0x09
