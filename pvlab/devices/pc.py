@@ -11,7 +11,10 @@ from pvlab.devices.e1000 import E1000
 from pvlab.devices.pic import PicPair
 from pvlab.devices.pit import Pit
 from pvlab.devices.uart import Uart
+from pvlab.devices.virtio.balloon import VirtioBalloon
 from pvlab.devices.virtio.block import VirtioBlock
+from pvlab.devices.virtio.console import VirtioConsole
+from pvlab.devices.virtio.entropy import VirtioEntropy
 from pvlab.devices.virtio.mmio import SIZE as VIRTIO_SIZE
 from pvlab.devices.virtio.mmio import Worker
 from pvlab.devices.virtio.network import VirtioNetwork
@@ -23,8 +26,8 @@ VIRTIO_BASE = 0xFEB0_0000      # where QEMU's `microvm` has virtio-mmio, a devic
 E1000_BASE = 0xFEBC_0000       # where QEMU's PC firmware puts the card's registers; here it is no PCI device
 MAC = bytes.fromhex("525400123456")
 # The host's thread behind virtio-net sends 158,100 packets a second, as measured by Maffione (2013) in QEMU with KVM on
-# an i5-2450M: 6,325 ns each. How long it takes to wake up is an assumption.
-WAKE, EACH = 10_000, 6_325
+# an i5-2450M: 6,325 ns each. How long it takes to wake up is an assumption, and so is the disk's time for a request.
+WAKE, PACKET, REQUEST = 10_000, 6_325, 20_000
 
 
 class Pc:
@@ -49,12 +52,18 @@ class Pc:
         self.ports.attach(self.uart, *range(0x3F8, 0x400))
         if disk is not None:
             self.ports.attach(AtaDisk(disk, self.line(ATA_LINE)), *range(0x1F0, 0x1F8), 0x3F6)
-            self._virtio(0, VirtioBlock(disk, memory, self.line(BLOCK_LINE)))
+            self._virtio(0, VirtioBlock(disk, memory, self.line(BLOCK_LINE), Worker(clock, WAKE, REQUEST)))
         if network is not None:        # one cable for both cards: it serves the one that has a driver
             card = E1000(memory, self.line(E1000_LINE), clock, network, MAC)
             self.mmio.attach(card, E1000_BASE, E1000_SIZE)
             self.add_timed(card)
-            self._virtio(1, VirtioNetwork(network, memory, self.line(NETWORK_LINE), Worker(clock, WAKE, EACH), MAC))
+            self._virtio(1, VirtioNetwork(network, memory, self.line(NETWORK_LINE), Worker(clock, WAKE, PACKET), MAC))
+
+        if memory is not None:
+            self._virtio(2, VirtioConsole(self.console.output.extend, memory, self.line(CONSOLE_LINE)))
+            self._virtio(3, VirtioEntropy(memory, self.line(ENTROPY_LINE)))
+            self.balloon = VirtioBalloon(memory, self.line(BALLOON_LINE))
+            self._virtio(4, self.balloon)
 
     def _virtio(self, slot: int, device) -> None:
         self.mmio.attach(device, VIRTIO_BASE + slot * VIRTIO_SIZE, VIRTIO_SIZE)
