@@ -21,7 +21,8 @@ _HOME = {
     "probe": "machine.x86.probe",
     "Run": "trace", "Trace": "trace", "Exit": "trace",
     "Table": "tables", "PvlabError": "errors",
-    "comparer": "widgets", "explorer": "widgets",
+    "comparer": "widgets", "explorer": "widgets", "ring_viewer": "widgets",
+    "ring": "rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
     "plots": "plots", "widgets": "widgets",
 }
 __all__ = [*_HOME, "__version__"]
