@@ -19,7 +19,7 @@ BUDGET = 200_000_000   # guest instructions
 # ten microseconds, an instruction a few nanoseconds), and a guest may have its budget once more, and this:
 VISIT, ALLOWANCE = 100, 20_000_000
 _STOPS = 5000          # stops between two reports of progress: some 0.1 s
-_PATIENCE = 100        # device events that a halted guest sleeps through before we say that all are masked
+_PATIENCE = 2000       # device events that a halted guest sleeps through before we say that all are masked
 
 
 class Ended(Exception):
