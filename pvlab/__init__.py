@@ -22,7 +22,7 @@ _HOME = {
     "Run": "trace", "Trace": "trace", "Exit": "trace",
     "Table": "tables", "PvlabError": "errors",
     "comparer": "widgets", "explorer": "widgets", "ring_viewer": "widgets",
-    "ring": "rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
+    "ladder": "dots", "ring": "rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
     "plots": "plots", "widgets": "widgets",
 }
 __all__ = [*_HOME, "__version__"]

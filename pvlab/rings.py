@@ -41,6 +41,29 @@ def told(state: Ring) -> str:
     return "; ".join(said) + "."
 
 
+def changes(before: Ring, after: Ring) -> str:
+    """What happened between two moments of one queue, in words; empty if nothing did."""
+    said = []
+    for old, new in zip(before.descriptors, after.descriptors):
+        if (old.address, old.length, old.flags, old.next) != (new.address, new.length, new.flags, new.next):
+            said.append(f"descriptor {new.number} is written ({_bytes(new.length)}, {new.role})")
+    said += [f"slot {slot} names descriptor {new}" for slot, (old, new) in enumerate(zip(before.heads, after.heads))
+             if old != new]
+    if before.available_index != after.available_index:
+        said.append(f"the driver's index goes up to {after.available_index}")
+    for place in range(before.used_index, before.used_index + (after.used_index - before.used_index & 0xFFFF)):
+        head, length = after.returned[place % after.size]
+        said.append(f"the device returns descriptor {head}, {_bytes(length)} written")
+    for name, old, new in (("an interrupt", (before.used_event, before.no_interrupt),
+                            (after.used_event, after.no_interrupt)),
+                           ("a kick", (before.avail_event, before.no_notify), (after.avail_event, after.no_notify))):
+        if old != new:
+            event, none = new
+            said.append(f"{name} is wanted after entry {event}" if event is not None else
+                        f"{name} is {'not ' * none}wanted")
+    return "; ".join(said)
+
+
 def table(state: Ring, title: str = "A virtqueue") -> Table:
     """One row for each entry that the picture shows, and below them the counters."""
     numbers, slots, places = _shown(state)

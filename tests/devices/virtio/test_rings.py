@@ -133,3 +133,17 @@ def test_the_widget_steps(steps, monkeypatch):
         assert widget.step == choice.value == widget.names[step]
     assert "513 bytes written" in widget._status.value and "<img" in widget._answer.value
     assert "application/vnd.jupyter.widget-view+json" in widget._repr_mimebundle_()
+
+
+def test_what_changed_is_said_in_words(steps):
+    states = [state for _, state in steps]
+    assert [rings.changes(a, b) for a, b in zip(states, states[1:])] == [
+        "slot 1 names descriptor 3", "the driver's index goes up to 2",
+        "the device returns descriptor 3, 513 bytes written; a kick is wanted after entry 2"]
+    assert rings.changes(states[0], states[0]) == ""
+    device, driver = started(VERSION_1)
+    before = ring_of(device)
+    driver.queues[0].interrupt_after(None)
+    driver.queues[0].describe([(0x8000, 1, True)])
+    assert rings.changes(before, ring_of(device)) == ("descriptor 0 is written (1 byte, device writes); "
+                                                      "an interrupt is not wanted")
