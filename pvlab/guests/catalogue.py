@@ -90,7 +90,7 @@ class Choice:
     by: str | None = None
 
     def check(self, name: str, value: int | str | None, others: Mapping[str, int | str]) -> str | None:
-        names = self.default.get(others[self.by]) if self.by else (self.default, *self.choices)
+        names = self.default.get(others.get(self.by)) if self.by else (self.default, *self.choices)
         if names is None:
             return _absent(name, value, self.by, others)
         if value is None:
@@ -110,7 +110,8 @@ class Choice:
 
 def _absent(name: str, value: int | str | None, by: str, others: Mapping[str, int | str]) -> None:
     if value is not None:
-        raise GuestError(f"{name}={value}: there is no such parameter for {by}={others[by]}")
+        where = f"for {by}={others[by]}" if by in others else f"where no {by} is used"
+        raise GuestError(f"{name}={value}: there is no such parameter {where}")
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,8 @@ _IO = {
         "ata": "an ATA disk by programmed I/O, one word by each IN or OUT",
         "ata-rep": "the same, a sector by each REP INS or OUTS",
         "e1000": "an Intel 82540EM network card, registers in memory",
-        "uart": "a 16550 serial port, two accesses to a byte",
         "debug": "the debug port, a write to a byte",
+        "uart": "a 16550 serial port, two accesses to a byte",
         "virtio": "a virtio device, requests through a ring in memory"},
         {**dict.fromkeys(_DISK, ("ata", "ata-rep", "virtio")), **dict.fromkeys(_NET, ("e1000", "virtio")),
          "console": ("debug", "uart", "virtio")}, by="workload"),
@@ -182,14 +183,13 @@ _IO = {
     "size": Number("bytes of a packet", dict.fromkeys(_NET, (60, 60, 1514)), by="workload"),
     "gap": Number("nanoseconds between two packets that arrive", {"net-receive": (20_000, 1000, 1_000_000)},
                   by="workload"),
-    "moderation": Number("microseconds between two interrupts at least (e1000)", dict.fromkeys(_NET, (0, 0, 10_000)),
-                         by="workload"),
+    "moderation": Number("microseconds between two interrupts at least", {"e1000": (0, 0, 10_000)}, by="device"),
     "suppression": Choice("how a virtio driver and its device spare each other notifications", {
-        "none": "not at all", "flags": "by a flag for all of them", "event-idx": "by the index from which on they are wanted"},
-        dict.fromkeys((*_DISK, *_NET, "console"), ("event-idx", "flags", "none")), by="workload"),
+        "event-idx": "by the index from which on they are wanted", "flags": "by a flag for all of them",
+        "none": "not at all"}, {"virtio": ("event-idx", "flags", "none")}, by="device"),
     "indirect": Choice("where a virtio buffer's parts are described", {
         "no": "each by a descriptor of the ring", "yes": "in a table of their own, which takes one descriptor"},
-        dict.fromkeys((*_DISK, *_NET, "console"), ("no", "yes")), by="workload"),
+        {"virtio": ("no", "yes")}, by="device"),
 }
 
 # The instructions in the order in which the guest reports them, each with what makes it sensitive.
