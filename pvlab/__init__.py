@@ -23,7 +23,7 @@ _HOME = {
     "Table": "tables", "PvlabError": "errors",
     "comparer": "widgets", "explorer": "widgets", "ring_viewer": "widgets",
     "ladder": "dots", "ring": "rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
-    "plots": "plots", "widgets": "widgets",
+    "plots": "plots", "rings": "rings", "widgets": "widgets",
 }
 __all__ = [*_HOME, "__version__"]
 

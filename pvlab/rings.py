@@ -65,22 +65,22 @@ def changes(before: Ring, after: Ring) -> str:
 
 
 def table(state: Ring, title: str = "A virtqueue") -> Table:
-    """One row for each entry that the picture shows, and below them the counters."""
+    """One row for each entry that the picture shows and that holds something, and below them the counters."""
     numbers, slots, places = _shown(state)
     rows = []
     for number in numbers:
         each = state.descriptors[number]
+        if not (each.address or each.length):
+            continue
         follows = "" if each.follows is None else f", then {each.follows}"
         rows.append([f"descriptor {number}", f"{_bytes(each.length)} at {each.address:#x}: {each.role}{follows}",
                      each.state])
         rows += [[f"  its entry {inner.number}", f"{_bytes(inner.length)} at {inner.address:#x}: {inner.role}", each.state]
                  for inner in each.indirect]
-    for slot in slots:
-        rows.append([f"available slot {slot}", f"descriptor {state.heads[slot]}", _slot_state(state, slot)])
-    for place in places:
-        head, length = state.returned[place]
-        rows.append([f"used slot {place}", f"descriptor {head}, {_bytes(length)} written",
-                     RETURNED if _recent(state.used_index, place, state.size) else ""])
+    rows += [[f"available slot {slot}", f"descriptor {state.heads[slot]}", kind]
+             for slot in slots if (kind := _slot_state(state, slot))]
+    rows += [[f"used slot {place}", f"descriptor {state.returned[place][0]}, {_bytes(state.returned[place][1])} written",
+              RETURNED] for place in places if _recent(state.used_index, place, state.size)]
     wishes = [["available index", state.available_index, ""], ["used index", state.used_index, ""]]
     if state.used_event is None:
         wishes += [["driver's flag", "no interrupt" if state.no_interrupt else "interrupt me", ""],
