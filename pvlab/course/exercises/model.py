@@ -14,7 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from pvlab.course.checking import same
 from pvlab.errors import PvlabError
+
+__all__ = ["BEGIN", "END", "Check", "CheckFailed", "Exercise", "ExerciseError", "Sheet", "Student", "StudentError", "fill",
+           "graded", "require", "same", "seeded"]
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"       # as nbgrader has them
 
@@ -40,6 +44,13 @@ class Student(Protocol):
     def value(self, name: str, /):
         """The JSON value of a variable. Raises StudentError."""
 
+    def build(self, source: str, /) -> bytes:
+        """C source, built in the student's process as `pvlab.guest("file.c")` builds it: the bytes of an ELF file.
+
+        What a compiler can be made to read and do is the student's affair, so no compiler runs in the grader. The
+        bytes may be anything. Raises StudentError with the compiler's message. See guests.py for both ends of this.
+        """
+
 
 class Check(NamedTuple):
     """One hidden check, done: what it looked at, what it is worth, whether it passed, and what the student reads."""
@@ -57,17 +68,6 @@ def graded(name: str, points: int, test: Callable[[], object]) -> Check:
     except CheckFailed as failed:
         return Check(name, points, False, str(failed))
     return Check(name, points, True)
-
-
-def same(one, other) -> bool:
-    """Equal, and of the same built-in types all the way down: 1 is neither True nor 1.0."""
-    if type(one) is not type(other):
-        return False
-    if type(one) is list:
-        return len(one) == len(other) and all(map(same, one, other))
-    if type(one) is dict:
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    return type(one) in (str, int, float, bool, type(None)) and one == other
 
 
 def require(condition: object, feedback: str) -> None:

@@ -1,0 +1,29 @@
+"""Guests that are made of a student's C text: built in the student's process, loaded and run in the grader."""
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pvlab.course.exercises.model import CheckFailed
+from pvlab.guests.catalogue import Guest
+from pvlab.guests.image import load_image
+from pvlab.guests.toolchain import HERE, GuestError, build_guest
+
+_RUNTIME = ("start.S", "parameters.c", "memory.c", "divide.c")
+
+
+def build(source: str) -> bytes:
+    """C source as the bytes of an ELF file, built with the small guests' runtime. Raises GuestError."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "guest.c")
+        file.write_text(source, "utf-8", errors="replace")
+        runtime = [HERE / "runtime" / name for name in _RUNTIME]
+        return build_guest([file, *runtime], HERE / "runtime/guest.ld").read_bytes()
+
+
+def load(elf: bytes, **parameters: int | str) -> Guest:
+    """A built guest with its parameters, ready to run. Raises CheckFailed where the bytes are no guest."""
+    try:
+        return Guest("guest.c", "a student's guest", parameters, load_image(elf, "guest.c"))
+    except GuestError as error:
+        raise CheckFailed(str(error)) from None
