@@ -21,6 +21,7 @@ _HOME = {
     "probe": "machine.x86.probe",
     "Run": "trace", "Trace": "trace", "Exit": "trace",
     "Table": "tables", "PvlabError": "errors",
+    "check": "course.checking", "hint": "course.hints",
     "comparer": "widgets", "explorer": "widgets",
     "plots": "plots", "widgets": "widgets",
 }

@@ -1,11 +1,12 @@
 """Guests that are made of a student's C text: built in the student's process, loaded and run in the grader."""
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pvlab.course.exercises.model import CheckFailed
-from pvlab.guests.catalogue import Guest
+from pvlab.guests.catalogue import Guest, guest
 from pvlab.guests.image import load_image
 from pvlab.guests.toolchain import HERE, GuestError, build_guest
 
@@ -27,3 +28,22 @@ def load(elf: bytes, **parameters: int | str) -> Guest:
         return Guest("guest.c", "a student's guest", parameters, load_image(elf, "guest.c"))
     except GuestError as error:
         raise CheckFailed(str(error)) from None
+
+
+def assembled(source: str) -> Guest:
+    """A guest of the course's own assembly (never a student's), built in this process and kept in the cache."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "guest.S")
+        file.write_text(source, "utf-8")
+        return guest(file)
+
+
+def with_word(of: Guest, symbol: str, value: int) -> Guest:
+    """The guest with another 32-bit word at this symbol: a parameter that costs no instruction and no build."""
+    at = of.image.symbols[symbol]
+    segments = []
+    for address, data, size in of.image.segments:
+        if address <= at < address + len(data):
+            data = data[:at - address] + value.to_bytes(4, "little") + data[at - address + 4:]
+        segments.append((address, data, size))
+    return replace(of, image=replace(of.image, segments=segments))

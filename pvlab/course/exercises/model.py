@@ -87,7 +87,7 @@ class Exercise:
     minutes     how long it takes a learner who has read the lesson
     statement   Markdown: what to do, and the expected result
     given       code of a locked cell before the solution, or ""
-    solution    the whole solution cell, with the model answer between lines BEGIN and END (nbgrader's markers)
+    solution    the whole solution cell, with the model answer between lines that hold BEGIN and END
     stub        what stands between them in the handout
     public      the code of the public check cell: feedback only, see course/checking.py
     hidden      hidden(student, rng, variant) -> [Check, …]: runs in the grader, gives the points; rng is seeded by
@@ -114,7 +114,7 @@ class Exercise:
         """The solution cell as a student gets it: each region between the markers is the stub, once."""
         def cut(region: re.Match) -> str:
             return textwrap.indent(self.stub, region[1]) + "\n"
-        text, regions = re.subn(rf"^([ \t]*){BEGIN}\n.*?^[ \t]*{END}\n?", cut, self.solution + "\n",
+        text, regions = re.subn(rf"^([ \t]*)[^\n]*{BEGIN}[^\n]*\n.*?^[^\n]*{END}[^\n]*\n?", cut, self.solution + "\n",
                                 flags=re.MULTILINE | re.DOTALL)
         if regions != 1:
             raise ExerciseError(f"the solution of {self.id} has {regions} regions between '{BEGIN}' and '{END}', not 1")
