@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 import linecache
-import os
+import socket
 import sys
 
 LARGEST = 4 << 20       # bytes of one answer
@@ -28,8 +28,8 @@ def main(descriptor: int) -> int:
     module = type(sys)("__main__")
     sys.modules["__main__"] = module
     sys.stdin = io.StringIO()
-    with os.fdopen(descriptor, "rwb", buffering=0) as conversation:
-        lines = io.BufferedReader(conversation)
+    with socket.socket(fileno=descriptor) as conversation:
+        lines = conversation.makefile("rb")
         while line := lines.readline():
             order = json.loads(line)
             answer = {"id": order["id"]}
@@ -39,7 +39,7 @@ def main(descriptor: int) -> int:
                 answer["failed"] = str(error)
             except BaseException as error:
                 answer["failed"] = described(error)
-            conversation.write(text(answer))
+            conversation.sendall(text(answer))
     return 0
 
 

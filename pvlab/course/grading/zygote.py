@@ -48,6 +48,8 @@ def main() -> int:
     if preload == "feedback":
         from pvlab.course.grading import feedback
         feedback.preload()
+    import pvlab
+    pvlab.hint = lambda *_: None        # a solution cell may still ask for one; there are none in the sandbox
     gc.collect()
     gc.freeze()         # a collection in a fork would touch, and so copy, every page
     master.send(json.dumps({"level": level, "user": user, "why": why}).encode())
@@ -82,10 +84,16 @@ def _try(level: str) -> None:
         become_root_of_nothing()
     user = sandbox.USERS + os.getpid() if os.getuid() == 0 and level != "none" else None
     reading, writing = os.pipe()
-    status = end(fork_process(level, sandbox.Limits(), user, lambda: 0, keep=writing), level, 5)
+    status = end(fork_process(level, sandbox.Limits(), user, _readable, keep=writing), level, 5)
     os.close(writing)
     if status:
         raise OSError(os.read(reading, 500).decode(errors="replace").strip() or f"a trial ended with status {status}")
+
+
+def _readable() -> int:
+    """Python can be read, which another user than the one who installed it may not be able to."""
+    with open(os.__file__):
+        return 0
 
 
 def become_root_of_nothing() -> None:
@@ -158,15 +166,22 @@ def mind(level: str, limits: sandbox.Limits, user: int | None, job, keep: int | 
     if home:
         os.chdir(home)
         os.environ["HOME"] = home
-    sandbox.enter(level, limits, user)
-    if sys.platform == "linux" and level != "namespaces":
+    if level == "namespaces":
+        sandbox.enter(level, limits, user)
+    elif sys.platform == "linux":
         from pvlab.course.grading import linux
+        linux.die_with_parent()
         linux.adopt_orphans()
     worker = os.fork()
     if worker == 0:
         status = 1
         try:
+            if level != "namespaces":       # its minder stays outside, where it can see and end all that is left over
+                sandbox.enter(level, limits, user)
             status = job()
+        except OSError as error:
+            if keep is not None:
+                os.write(keep, (json.dumps({"broken": str(error)}) + "\n").encode())
         finally:
             os._exit(status or 0)
     if keep is not None:
