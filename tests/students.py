@@ -3,7 +3,7 @@ import json
 
 from pvlab.course.exercises.guests import build
 from pvlab.course.exercises.handout import SETUP
-from pvlab.course.exercises.model import StudentError, fill
+from pvlab.course.exercises.model import StudentError
 from pvlab.guests.toolchain import GuestError
 
 
@@ -12,7 +12,7 @@ class LocalStudent:
 
     def __init__(self, exercise, variant, solution: str):
         self.space = {"__name__": "__main__"}
-        for source in (SETUP, fill(exercise.given, variant), solution):
+        for source in (SETUP, exercise.fill(exercise.given, variant), solution):
             try:
                 exec(compile(source, "<student>", "exec"), self.space)
             except Exception as error:

@@ -15,6 +15,16 @@ from pvlab.course.feedback import Feedback, Finding, shown
 _OWN = __file__
 
 
+class CheckFailed(Exception):
+    """A check did not pass. The message is the feedback: what was wrong, in a way that helps, without hidden inputs."""
+
+
+def require(condition: object, feedback: str) -> None:
+    """Go on if the condition holds; else fail with this feedback."""
+    if not condition:
+        raise CheckFailed(feedback)
+
+
 class check:
     """The public checks of one exercise: at the end of the `with` block they are shown, and a success is remembered.
 
@@ -27,8 +37,11 @@ class check:
     def __enter__(self) -> check:
         return self
 
-    def __call__(self, name: str, came, expected) -> None:
-        """`came` must be the same JSON data as `expected`. None stands for an answer that was not given yet."""
+    def __call__(self, name: str, came, expected, base: int = 10) -> None:
+        """`came` must be the same JSON data as `expected`. None stands for an answer that was not given yet.
+
+        base: 16 to show whole numbers in hexadecimal.
+        """
         self._checks += 1
         if came is None and expected is not None:
             self._unsolved = True
@@ -39,7 +52,8 @@ class check:
                 "", "which is not plain data: numbers, texts, True, False, None, lists, and dicts with texts as keys"))))
             return
         if not same(came, expected):
-            self._findings.append(Finding(name, (("expected", _typed(expected, came)), ("came", _typed(came, expected)))))
+            self._findings.append(Finding(name, (("expected", _typed(expected, came, base)),
+                                                 ("came", _typed(came, expected, base)))))
 
     def that(self, name: str, holds: bool, otherwise: str) -> None:
         """A check of another kind: `otherwise` says what was wrong where it does not hold."""
@@ -53,7 +67,8 @@ class check:
         unsolved = self._unsolved or kind is not None and issubclass(kind, NotImplementedError)
         if kind is not None and not unsolved:
             self._checks += 1
-            self._findings.append(Finding("your code raised an exception", _raised(error, trace)))
+            self._findings.append(Finding("it goes no further", (("but", str(error)),)) if issubclass(kind, CheckFailed)
+                                  else Finding("your code raised an exception", _raised(error, trace)))
         self.report(Feedback(self.exercise, [] if unsolved else self._findings, self._checks, unsolved))
         return True
 
@@ -90,10 +105,10 @@ def same(one, other) -> bool:
     return type(one) in (str, int, float, bool, type(None)) and one == other
 
 
-def _typed(value, other) -> str:
+def _typed(value, other, base: int) -> str:
     """With the type, where the two would look alike or could be taken for each other."""
     alike = type(value) is not type(other) and (repr(value) == repr(other) or value == other)
-    return f"{shown(value)} (of type {type(value).__name__})" if alike else shown(value)
+    return shown(value, base) + (f" (of type {type(value).__name__})" if alike else "")
 
 
 def _raised(error: Exception, trace) -> tuple[tuple[str, str], ...]:

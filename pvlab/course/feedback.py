@@ -71,12 +71,22 @@ class Feedback:
         return self.text()
 
 
-def shown(value) -> str:
-    """A value as feedback shows it: with its type where that could be the mistake, and not without end."""
+def shown(value, base: int = 10) -> str:
+    """A value as feedback shows it, not without end; base 16: whole numbers in hexadecimal."""
     try:
-        text = repr(value)
+        text = repr(value) if base == 10 else _hexadecimal(value)
     except Exception as error:              # a learner's own __repr__
         text = f"(its repr raises {type(error).__name__})"
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]} … ({len(text):,} characters)"
     return text
+
+
+def _hexadecimal(value) -> str:
+    if type(value) is int:
+        return hex(value)
+    if type(value) is list:
+        return f"[{', '.join(map(_hexadecimal, value))}]"
+    if type(value) is dict:
+        return f"{{{', '.join(f'{key!r}: {_hexadecimal(one)}' for key, one in value.items())}}}"
+    return repr(value)

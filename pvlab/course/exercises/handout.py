@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pvlab.course.checking import check
 from pvlab.course.exercises import sheet as find_sheet
-from pvlab.course.exercises.model import Exercise, Sheet, fill
+from pvlab.course.exercises.model import Exercise, Sheet
 from pvlab.course.feedback import Feedback
 
 VERSION = 1         # of the form of a handout: what an older one lacks, a grader cannot merge
@@ -45,7 +45,7 @@ def build(of: Sheet, variants: Mapping[str, Mapping], student: str = "", solved:
     how = HOW.format(first=of.exercises[0].id)
     cells = [_markdown(f"ex{of.lesson:02}-introduction",
                        f"# Exercises {of.lesson:02}. {of.title}\n\n{of.introduction.strip()}\n\n{how}"),
-             _code(f"ex{of.lesson:02}-setup", SETUP)]
+             _code(f"ex{of.lesson:02}-given", SETUP)]
     for exercise in of.exercises:
         cells += _cells(exercise, variants[exercise.id], solved)
     for count, cell in enumerate((cell for cell in cells if cell["cell_type"] == "code"), 1):
@@ -67,7 +67,7 @@ def evaluate(exercise: Exercise, variant: Mapping, solution: str) -> Feedback:
     usual, check.report = check.report, staticmethod(said.append)
     try:
         space: dict = {"__name__": "__main__"}
-        for source in (SETUP, fill(exercise.given, variant), solution, fill(exercise.public, variant)):
+        for source in (SETUP, exercise.fill(exercise.given, variant), solution, exercise.fill(exercise.public, variant)):
             exec(compile(source, f"<{exercise.id}>", "exec"), space)
     finally:
         check.report = staticmethod(usual)
@@ -77,13 +77,13 @@ def evaluate(exercise: Exercise, variant: Mapping, solution: str) -> Feedback:
 def _cells(exercise: Exercise, variant: Mapping, solved: bool) -> list[dict]:
     points = f"{exercise.points} point" + "s" * (exercise.points != 1)
     heading = f"## {exercise.title}\n\n*{exercise.id}: {points}, about {exercise.minutes} minutes*\n\n"
-    answer = fill(exercise.solution if solved else exercise.starter, variant)
+    answer = exercise.fill(exercise.solution if solved else exercise.starter, variant)
     feedback = Feedback(exercise.id) if solved else evaluate(exercise, variant, answer)
-    cells = [_markdown(f"{exercise.id}-statement", heading + fill(exercise.statement, variant).strip())]
+    cells = [_markdown(f"{exercise.id}-statement", heading + exercise.fill(exercise.statement, variant).strip())]
     if exercise.given:
-        cells.append(_code(f"{exercise.id}-given", fill(exercise.given, variant).strip()))
+        cells.append(_code(f"{exercise.id}-given", exercise.fill(exercise.given, variant).strip()))
     cells.append(_code(exercise.id, answer.strip("\n"), solution=True))
-    cells.append(_code(f"{exercise.id}-check", fill(exercise.public, variant).strip(), points=exercise.points))
+    cells.append(_code(f"{exercise.id}-check", exercise.fill(exercise.public, variant).strip(), points=exercise.points))
     cells[-1]["outputs"] = [output(feedback)]
     return cells
 

@@ -14,21 +14,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from pvlab.course.checking import same
+from pvlab.course.checking import CheckFailed, require, same
 from pvlab.errors import PvlabError
 
-__all__ = ["BEGIN", "END", "Check", "CheckFailed", "Exercise", "ExerciseError", "Sheet", "Student", "StudentError", "fill",
-           "graded", "require", "same", "seeded"]
+__all__ = ["BEGIN", "END", "Check", "CheckFailed", "Exercise", "ExerciseError", "Sheet", "Student", "StudentError", "graded",
+           "require", "same", "seeded"]
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"       # as nbgrader has them
 
 
 class ExerciseError(PvlabError):
     """There is no such exercise, or its source is not in order."""
-
-
-class CheckFailed(Exception):
-    """A check did not pass. The message is the feedback: what was wrong, in a way that helps, without hidden inputs."""
 
 
 class StudentError(CheckFailed):
@@ -70,15 +66,9 @@ def graded(name: str, points: int, test: Callable[[], object]) -> Check:
     return Check(name, points, True)
 
 
-def require(condition: object, feedback: str) -> None:
-    """Go on if the condition holds; else fail with this feedback."""
-    if not condition:
-        raise CheckFailed(feedback)
-
-
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise, authored once. `{{name}}` in the texts stands for a parameter of the student's variant.
+    """One exercise, authored once. `{{name}}` in the texts stands for a word that depends on the student's variant.
 
     id          "ex02-cli": also the grade_id of its solution cell; its other cells are "ex02-cli-statement", "-given"
                 and "-check"
@@ -93,7 +83,8 @@ class Exercise:
     hidden      hidden(student, rng, variant) -> [Check, …]: runs in the grader, gives the points; rng is seeded by
                 the instructor's key, the exercise and the student
     hints       at least three, from a nudge to nearly the answer
-    variant     variant(rng) -> {parameter: value}: one student's numbers; JSON data
+    variant     variant(rng) -> {parameter: value}: one student's numbers; JSON data, which the handout's metadata show
+    words       words(variant) -> {name: text} for the texts; the parameters themselves unless given
     """
 
     id: str
@@ -108,6 +99,7 @@ class Exercise:
     stub: str = "raise NotImplementedError"
     given: str = ""
     variant: Callable[[random.Random], dict] = lambda rng: {}
+    words: Callable[[Mapping], Mapping] = lambda variant: variant
 
     @property
     def starter(self) -> str:
@@ -119,6 +111,11 @@ class Exercise:
         if regions != 1:
             raise ExerciseError(f"the solution of {self.id} has {regions} regions between '{BEGIN}' and '{END}', not 1")
         return text.rstrip("\n")
+
+    def fill(self, text: str, variant: Mapping) -> str:
+        """One of the texts, for a variant."""
+        words = self.words(variant)
+        return re.sub(r"\{\{([a-z_]\w*)\}\}", lambda found: str(words[found[1]]), text)
 
     def parameters(self, key: bytes = b"", student: str = "") -> dict:
         """This student's variant. Without a key and a student: the public one."""
@@ -142,11 +139,6 @@ class Sheet:
     @property
     def points(self) -> int:
         return sum(exercise.points for exercise in self.exercises)
-
-
-def fill(text: str, variant: Mapping) -> str:
-    """The text with this variant's values in the places of {{name}}."""
-    return re.sub(r"\{\{([a-z_]\w*)\}\}", lambda found: str(variant[found[1]]), text)
 
 
 def seeded(key: bytes, *words: str) -> random.Random:

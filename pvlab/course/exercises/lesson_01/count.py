@@ -1,7 +1,7 @@
 """Predict instructions and exits of a small guest, for any amount of work."""
 from pvlab import TrapAndEmulate
 from pvlab.course.exercises.guests import assembled, with_word
-from pvlab.course.exercises.model import Exercise, fill, graded, require
+from pvlab.course.exercises.model import Exercise, graded, require
 
 STATEMENT = """
 The guest below prints `n` dots, and a new line behind every {{width}} of them. Predict a run of it under trap and
@@ -64,7 +64,7 @@ with pvlab.check("ex01-count") as check:
 
 
 def hidden(student, rng, variant):
-    source = fill(GIVEN, variant).split('"""')[1].replace("COUNT", "0")
+    source = EXERCISE.fill(GIVEN, variant).split('"""')[1].replace("COUNT", "0")
     guest, width = assembled(source), variant["width"]
 
     def measured(n):

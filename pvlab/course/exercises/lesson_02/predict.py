@@ -3,7 +3,7 @@ from collections import Counter
 
 from pvlab import TrapAndEmulate
 from pvlab.course.exercises.guests import assembled
-from pvlab.course.exercises.model import Exercise, fill, graded, require
+from pvlab.course.exercises.model import Exercise, graded, require
 
 STATEMENT = """
 Read the function `round_` in the guest below. Which exits does **one** call of it cause under trap and emulate?
@@ -79,13 +79,18 @@ PIECES = (
     ("mov     %cr3, %eax\nmov     %eax, %cr3", {"mov-cr3": 2}),
     ("str     %ax\nsldt    %ax", {}),
 )
-_SILENT = [piece for piece in PIECES if not piece[1]]
-_LOUD = [piece for piece in PIECES if piece[1]]
+_SILENT = [number for number, piece in enumerate(PIECES) if not piece[1]]
+_LOUD = [number for number, piece in enumerate(PIECES) if piece[1]]
 
 
 def choose(rng):
     pieces = rng.sample(_LOUD, 4) + rng.sample(_SILENT, 2)
     rng.shuffle(pieces)
+    return {"pieces": pieces}
+
+
+def words(variant):
+    pieces = [PIECES[number] for number in variant["pieces"]]
     answer: Counter = Counter()
     for _, exits in pieces:
         answer.update(exits)
@@ -94,7 +99,7 @@ def choose(rng):
 
 
 def hidden(student, rng, variant):
-    source = fill(GIVEN, {"lines": variant["lines"]}).split('"""')[1]
+    source = EXERCISE.fill(GIVEN, variant).split('"""')[1]
     n = rng.randrange(3, 40)
 
     def exits(rounds):
@@ -125,7 +130,7 @@ def hidden(student, rng, variant):
 EXERCISE = Exercise(
     id="ex02-predict", title="Read a function as the monitor does", points=3, minutes=10,
     statement=STATEMENT, given=GIVEN, solution=SOLUTION, public=PUBLIC, hidden=hidden, stub="predicted = None",
-    variant=choose,
+    variant=choose, words=words,
     hints=(
         "Go line by line and ask of each instruction: does it trap in ring 1? `pvlab.probe` tells.",
         "Two groups of lines here cause no exit at all, although they look at the machine. "

@@ -1,9 +1,7 @@
 """Reflect a system call: what the CPU does for INT n, done for the guest's own kernel."""
-import struct
-
-from pvlab import TrapAndEmulate, guest
+from pvlab import guest
 from pvlab.course.exercises.model import Exercise, graded, require, same
-from pvlab.machine.x86.cpu import CS, ESP, SS
+from pvlab.course.workbench import Reflections
 
 STATEMENT = """
 `int $0x80` lands in the monitor, for the real interrupt table is the monitor's. To **reflect** it, the monitor does
@@ -24,11 +22,13 @@ they are pushed. The rules for a handler in ring 0:
 3. Then EFLAGS, CS and EIP are pushed, as they were.
 4. An interrupt gate clears IF (bit 9), a trap gate does not. Both clear TF (bit 8) and NT (bit 14).
 
-**Expected result:** the check has a call from ring 3 and one from ring 0. The hidden checks run the kernel and
-compare each of its system calls.
+**Expected result:** the check has a call from ring 3 and one from ring 0, and compares the system calls of a run of
+the kernel. The hidden checks do the same with other runs and other gates.
 """
 
 GIVEN = '''
+from pvlab.course.workbench import Reflections      # trap and emulate, which notes each INT that it reflects
+
 USER = {"cpl": 3, "cs": 0x1B, "eip": 0x400102, "eflags": 0x3302, "ss": 0x23, "esp": 0x5FFFF0}
 KERNEL = {"cpl": 0, "cs": 0x08, "eip": 0xC0100102, "eflags": 0x202, "ss": 0x10, "esp": 0xC0117FF0}
 GATE, TSS = 0xC010EE0000081500, {"ss0": 0x10, "esp0": 0xC0118000}     # an interrupt gate that ring 3 may use
@@ -53,37 +53,15 @@ PUBLIC = """
 with pvlab.check("ex02-reflect") as check:
     check("from ring 3", reflect(0x80, USER, GATE, TSS), {
         "cs": 8, "eip": 0xC0101500, "eflags": 0x3002, "ss": 0x10, "esp": 0xC0117FEC,
-        "pushed": [0x23, 0x5FFFF0, 0x3302, 0x1B, 0x400102]})
+        "pushed": [0x23, 0x5FFFF0, 0x3302, 0x1B, 0x400102]}, base=16)
     check("from ring 0", reflect(0x80, KERNEL, GATE, TSS), {
         "cs": 8, "eip": 0xC0101500, "eflags": 0x002, "ss": 0x10, "esp": 0xC0117FE4,
-        "pushed": [0x202, 8, 0xC0100102]})
+        "pushed": [0x202, 8, 0xC0100102]}, base=16)
+    monitor = Reflections()
+    monitor.run(pvlab.guest("kernel", workload="syscall", n=3))
+    for number, (arguments, expected) in enumerate(monitor.seen, 1):
+        check(f"system call {number} of the kernel", reflect(*arguments), expected, base=16)
 """
-
-
-class Watched(TrapAndEmulate):
-    """Notes for each INT what the virtual CPU was and what delivering the event made of it."""
-
-    def __init__(self):
-        self.seen = []
-
-    def deliver(self, name, vector, code=0, address=0, **how):
-        if name != "int":
-            return super().deliver(name, vector, code, address, **how)
-        vcpu = self.vcpu
-        before = {**self._state(), "cpl": vcpu.cpl, "eip": how["return_to"]}
-        gate = struct.unpack("<Q", vcpu.read_linear(vcpu.table("idt").base + 8 * vector, 8))[0]
-        esp0, ss0 = struct.unpack("<II", vcpu.read_linear(vcpu.table("tr").base + 4, 8))
-        arrived = super().deliver(name, vector, code, address, **how)
-        after = self._state()
-        words = 5 if before["cpl"] else 3
-        stack = struct.unpack(f"<{words}I", vcpu.read_linear(after["esp"], 4 * words))
-        self.seen.append(((vector, before, gate, {"ss0": ss0, "esp0": esp0}), {**after, "pushed": list(stack[::-1])}))
-        return arrived
-
-    def _state(self):
-        vcpu = self.vcpu
-        return {"cs": vcpu.segment(CS).selector, "eip": vcpu.eip, "eflags": vcpu.eflags, "ss": vcpu.segment(SS).selector,
-                "esp": vcpu.regs[ESP] & 0xFFFFFFFF}
 
 
 def expected(vector, vcpu, gate, tss):
@@ -109,7 +87,7 @@ def hidden(student, rng, variant):
         require(same(student.call("reflect", *arguments), wanted), feedback)
 
     def kernel():
-        monitor = Watched()
+        monitor = Reflections()
         monitor.run(guest("kernel", workload=rng.choice(("syscall", "context-switch", "fork")), n=rng.randrange(5, 15)))
         for arguments, wanted in monitor.seen:
             right(arguments, wanted, "a system call of the running kernel does not arrive as it should: compare with the "
