@@ -5,6 +5,7 @@ stored under a public check is what the check shows of the untouched handout, so
 """
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 
@@ -40,14 +41,18 @@ def answers(lesson: int, key: bytes = b"", student: str = "") -> dict:
     return build(of, {exercise.id: exercise.parameters(key, student) for exercise in of.exercises}, student, solved=True)
 
 
-def build(of: Sheet, variants: Mapping[str, Mapping], student: str = "", solved: bool = False) -> dict:
-    """The notebook of a sheet for these variants: {exercise id: parameters}."""
+def build(of: Sheet, variants: Mapping[str, Mapping], student: str = "", solved: bool = False,
+          expected: bool = False) -> dict:
+    """The notebook of a sheet for these variants, {exercise id: parameters}.
+
+    solved: with the model solutions; expected: the outputs under the checks are those of success
+    """
     how = HOW.format(first=of.exercises[0].id)
     cells = [_markdown(f"ex{of.lesson:02}-introduction",
                        f"# Exercises {of.lesson:02}. {of.title}\n\n{of.introduction.strip()}\n\n{how}"),
              _code(f"ex{of.lesson:02}-given", SETUP)]
     for exercise in of.exercises:
-        cells += _cells(exercise, variants[exercise.id], solved)
+        cells += _cells(exercise, variants[exercise.id], solved, expected or solved)
     for count, cell in enumerate((cell for cell in cells if cell["cell_type"] == "code"), 1):
         cell["execution_count"] = count
     metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE, "pvlab": {
@@ -74,11 +79,17 @@ def evaluate(exercise: Exercise, variant: Mapping, solution: str) -> Feedback:
     return said[-1]
 
 
-def _cells(exercise: Exercise, variant: Mapping, solved: bool) -> list[dict]:
+@functools.lru_cache(maxsize=1000)
+def _untouched(exercise: Exercise, variant: str) -> Feedback:
+    parameters = json.loads(variant)
+    return evaluate(exercise, parameters, exercise.fill(exercise.starter, parameters))
+
+
+def _cells(exercise: Exercise, variant: Mapping, solved: bool, passed: bool) -> list[dict]:
     points = f"{exercise.points} point" + "s" * (exercise.points != 1)
     heading = f"## {exercise.title}\n\n*{exercise.id}: {points}, about {exercise.minutes} minutes*\n\n"
     answer = exercise.fill(exercise.solution if solved else exercise.starter, variant)
-    feedback = Feedback(exercise.id) if solved else evaluate(exercise, variant, answer)
+    feedback = Feedback(exercise.id) if passed else _untouched(exercise, json.dumps(variant))
     cells = [_markdown(f"{exercise.id}-statement", heading + exercise.fill(exercise.statement, variant).strip())]
     if exercise.given:
         cells.append(_code(f"{exercise.id}-given", exercise.fill(exercise.given, variant).strip()))
