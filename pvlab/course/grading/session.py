@@ -5,6 +5,7 @@ the one question that is open. Anything else ends the process.
 """
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
@@ -90,112 +91,143 @@ class Zygote:
         self.process.stderr.close()
 
 
-class StudentProcess:
-    """The functions of one student, each call answered by a limited process: see exercises.model.Student."""
+class Conversation:
+    """A student's process and what is said to it. Whatever it does wrong ends it, and `ended` says why."""
 
-    def __init__(self, zygote: Zygote, limits: Limits):
-        self.zygote, self.limits, self.asked, self.left = zygote, limits, 0, limits.wall
-        self.process, self.conversation = zygote.start("functions", limits)
-        self.conversation.setblocking(False)
+    def __init__(self, nursery: Zygote, kind: str, limits: Limits):
+        self.nursery, self.limits, self.left = nursery, limits, limits.wall
+        self.process, self.socket = nursery.start(kind, limits)
+        self.socket.setblocking(False)
         self.ended: str | None = None
 
-    def call(self, function: str, /, *arguments):
-        return self._asked({"do": "call", "name": function, "arguments": arguments})
-
-    def value(self, name: str, /):
-        return self._asked({"do": "value", "name": name})
-
-    def execute(self, cells: list[tuple[str, str]]) -> list[str | None]:
-        """Execute these (name, source); for each None, or what went wrong. Raises Ended."""
-        found = self._asked({"do": "execute", "cells": cells})
-        if type(found) is not list or [type(one) for one in found if one is not None and type(one) is not str] \
-                or len(found) != len(cells):
-            raise self._end("it forged an answer")
-        return found
-
-    def _asked(self, order: dict):
+    def ask(self, order: dict):
+        """Its answer, within what is left of the time. Raises Ended."""
         if self.ended is not None:
             raise Ended(self.ended)
-        self.asked += 1
         until = monotonic() + self.left
         try:
-            if select.select([self.conversation], [], [], 0)[0]:
+            if select.select([self.socket], [], [], 0)[0]:
                 self._hear(until, unasked=True)
-            self._say(json.dumps({"id": self.asked, **order}).encode() + b"\n", until)
-            answer = self._hear(until)
+            self._say(json.dumps(order).encode() + b"\n", until)
+            return self._hear(until)
         finally:
             self.left = until - monotonic()
-        if type(answer) is not dict or type(answer.get("id")) is not int or answer["id"] != self.asked:
-            raise self._end("it sent a message that answers no question")
-        if "failed" in answer:
-            raise StudentError(str(answer["failed"])[:500])
-        if "value" not in answer:
-            raise self._end("it sent a message that answers no question")
-        return answer["value"]
 
     def _say(self, message: bytes, until: float) -> None:
         while message:
-            if not select.select([], [self.conversation], [], max(0, until - monotonic()))[1]:
-                raise self._end(f"it gave no answer within {self.limits.wall:g} seconds")
+            if not select.select([], [self.socket], [], max(0, until - monotonic()))[1]:
+                raise self.end(f"it gave no answer within {self.limits.wall:g} seconds")
             try:
-                message = message[self.conversation.send(message):]
+                message = message[self.socket.send(message):]
             except OSError:
-                raise self._end(None) from None
+                raise self.end(None) from None
 
     def _hear(self, until: float, unasked: bool = False):
         found = bytearray()
         while b"\n" not in found:
-            if not select.select([self.conversation], [], [], max(0, until - monotonic()))[0]:
-                raise self._end(f"it gave no answer within {self.limits.wall:g} seconds")
+            if not select.select([self.socket], [], [], max(0, until - monotonic()))[0]:
+                raise self.end(f"it gave no answer within {self.limits.wall:g} seconds")
             try:
-                piece = self.conversation.recv(1 << 16)
+                piece = self.socket.recv(1 << 16)
             except OSError:
                 piece = b""
             if not piece:
-                raise self._end(None)
+                raise self.end(None)
             if unasked:
-                raise self._end("it sent a message that nobody asked for")
+                raise self.end("it sent a message that nobody asked for")
             found += piece
             if len(found) > LARGEST:
-                raise self._end(f"it sent more than {LARGEST >> 20} MiB as one answer")
+                raise self.end(f"it sent more than {LARGEST >> 20} MiB as one answer")
         line, _, rest = bytes(found).partition(b"\n")
         if rest:
-            raise self._end("it sent a message that nobody asked for")
-        return self._read(line)
-
-    def _read(self, line: bytes):
+            raise self.end("it sent a message that nobody asked for")
         try:
             answer = json.loads(line, parse_constant=_no_constant)
         except (ValueError, RecursionError):
-            raise self._end("it sent what is not JSON") from None
-        deep = [(answer, 0)]
-        while deep:
-            one, depth = deep.pop()
-            if depth > DEPTH:
-                raise self._end(f"it sent lists within lists, more than {DEPTH} deep")
-            inner = one.values() if type(one) is dict else one if type(one) is list else ()
-            deep += [(each, depth + 1) for each in inner if type(each) in (list, dict)]
+            raise self.end("it sent what is not JSON") from None
+        if _too_deep(answer):
+            raise self.end(f"it sent lists within lists, more than {DEPTH} deep")
         return answer
 
-    def _end(self, why: str | None) -> Ended:
+    def end(self, why: str | None) -> Ended:
         """End the process; the reason is `why`, or what its exit status says."""
-        status = self.zygote.end(self.process, 0 if why else 1)
-        self.conversation.close()
+        status = self.nursery.end(self.process, 0 if why else 1)
+        self.socket.close()
         self.ended = why or self._reason(status)
         return Ended(self.ended)
 
     def _reason(self, status: int) -> str:
         if status in (128 + 24, 128 + 9):
-            return f"it used more than {self.limits.cpu} seconds of CPU time, or more memory than there is"
+            return f"it used more than {self.limits.cpu} seconds of CPU time, or was killed for its use of memory"
         if status > 128:
             return f"it was ended by the signal {status - 128}"
         if status == -1:
-            return "it closed the connection to the grader"
-        return f"it ended its own process with exit status {status}"
+            return "it closed its connection to the grader"
+        return f"it ended its own process, with exit status {status}"
 
     def close(self) -> None:
         if self.ended is None:
-            self._end("the grader is done")
+            self.end("the grader is done")
+
+
+class StudentProcess(Conversation):
+    """The functions of one student, each call answered by a limited process: see exercises.model.Student."""
+
+    def __init__(self, nursery: Zygote, limits: Limits):
+        super().__init__(nursery, "functions", limits)
+        self.asked = 0
+
+    def call(self, function: str, /, *arguments):
+        return self._do("call", name=function, arguments=arguments)
+
+    def value(self, name: str, /):
+        return self._do("value", name=name)
+
+    def build(self, source: str, /) -> bytes:
+        answer = self._do("build", source=source)
+        try:
+            return base64.b64decode(answer, validate=True)
+        except (TypeError, ValueError):
+            raise self.end("it forged an answer") from None
+
+    def execute(self, cells: list[tuple[str, str]]) -> list[str | None]:
+        """Execute these (name, source); for each None, or what went wrong. Raises Ended."""
+        found = self._do("execute", cells=cells)
+        if type(found) is not list or len(found) != len(cells) or not {type(one) for one in found} <= {str, type(None)}:
+            raise self.end("it forged an answer")
+        return found
+
+    def _do(self, what: str, **order):
+        self.asked += 1
+        answer = self.ask({"id": self.asked, "do": what, **order})
+        if type(answer) is not dict or type(answer.get("id")) is not int or answer["id"] != self.asked \
+                or not answer.keys() & {"failed", "value"}:
+            raise self.end("it sent a message that answers no question")
+        if "failed" in answer:
+            raise StudentError(str(answer["failed"])[:2000])
+        return answer["value"]
+
+
+def public_checks(nursery: Zygote, book: dict, cell_seconds: float, limits: Limits) -> list[dict]:
+    """The public checks of a merged notebook: [{"cell", "passed", "text"}, …]. Raises Ended."""
+    conversation = Conversation(nursery, "feedback", limits)
+    found = conversation.ask({"book": book, "timeout": cell_seconds})
+    conversation.close()
+    if type(found) is not list:
+        return []
+    return [one for one in found if type(one) is dict and type(one.get("cell")) is str
+            and type(one.get("passed")) is bool and type(one.get("text")) is str]
+
+
+def _too_deep(answer) -> bool:
+    waiting = [(answer, 0)]
+    while waiting:
+        one, depth = waiting.pop()
+        if depth > DEPTH:
+            return True
+        inner = one.values() if type(one) is dict else one if type(one) is list else ()
+        waiting += [(each, depth + 1) for each in inner if type(each) in (list, dict)]
+    return False
 
 
 def _no_constant(name: str):

@@ -3,6 +3,7 @@
     {"id": n, "do": "execute", "cells": [source, …]}        → {"id": n, "value": [null or what went wrong, …]}
     {"id": n, "do": "call", "name": "f", "arguments": […]}  → {"id": n, "value": …} or {"id": n, "failed": "…"}
     {"id": n, "do": "value", "name": "x"}                   → the same
+    {"id": n, "do": "build", "source": "C"}                 → the same; the value is an ELF file in base 64
 
 The student's code can do here whatever it likes: replace json, write to the descriptor. The grader reads nothing from
 here but data, and gives no point for a message. `failed` says the kind and the place of an exception but not its
@@ -10,11 +11,13 @@ text, which could carry a hidden input out.
 """
 from __future__ import annotations
 
+import base64
 import io
 import json
 import linecache
 import socket
 import sys
+from pathlib import Path
 
 LARGEST = 4 << 20       # bytes of one answer
 
@@ -92,6 +95,19 @@ def value(namespace: dict, order: dict):
     return plain(namespace[order["name"]], order["name"])
 
 
+def build(namespace: dict, order: dict) -> str:
+    """A guest of C source with the small guests' runtime: here, because a compiler reads what the source names."""
+    from pvlab.guests.catalogue import _RUNTIME
+    from pvlab.guests.toolchain import HERE, GuestError, build_guest
+    file = Path("guest.c").absolute()
+    try:
+        file.write_text(order["source"], "utf-8", errors="replace")
+        return base64.b64encode(build_guest([file, *(HERE / name for name in _RUNTIME)],
+                                            HERE / "runtime/guest.ld").read_bytes()).decode()
+    except (GuestError, OSError) as error:
+        raise Unanswerable(str(error)) from None
+
+
 def plain(found, where: str):
     """The value, if it is of exact built-in types all the way down. A tuple passes as a list."""
     kind = type(found)
@@ -119,4 +135,4 @@ def described(error: BaseException) -> str:
     return f"{name if type(name) is str else 'an exception'}{place}"[:200]
 
 
-ACTIONS = {"execute": execute, "call": call, "value": value}
+ACTIONS = {"execute": execute, "call": call, "value": value, "build": build}
