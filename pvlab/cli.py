@@ -16,6 +16,7 @@ from typing import Annotated, Optional
 import typer
 
 from pvlab.course import commands
+from pvlab.course.grading.command import grade
 from pvlab.errors import PvlabError
 from pvlab.terminal import complain, say, say_json, say_list, visible
 
@@ -250,5 +251,5 @@ def bench(json: Json = False) -> None:
 
 
 # The course's own commands, for learners and instructors.
-for command in commands.COMMANDS:
+for command in (*commands.COMMANDS, grade):
     app.command()(command)
