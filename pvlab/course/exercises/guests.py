@@ -38,12 +38,15 @@ def assembled(source: str) -> Guest:
         return guest(file)
 
 
-def with_word(of: Guest, symbol: str, value: int) -> Guest:
-    """The guest with another 32-bit word at this symbol: a parameter that costs no instruction and no build."""
+def with_bytes(of: Guest, symbol: str, data: bytes) -> Guest:
+    """The guest with other bytes from this symbol on: a parameter that costs no instruction and no build."""
     at = of.image.symbols[symbol]
-    segments = []
-    for address, data, size in of.image.segments:
-        if address <= at < address + len(data):
-            data = data[:at - address] + value.to_bytes(4, "little") + data[at - address + 4:]
-        segments.append((address, data, size))
+    segments = [(address, old[:at - address] + data + old[at - address + len(data):], size)
+                if address <= at <= address + len(old) - len(data) else (address, old, size)
+                for address, old, size in of.image.segments]
     return replace(of, image=replace(of.image, segments=segments))
+
+
+def with_word(of: Guest, symbol: str, value: int) -> Guest:
+    """The guest with another 32-bit word at this symbol."""
+    return with_bytes(of, symbol, value.to_bytes(4, "little"))
