@@ -22,7 +22,7 @@ class LocalStudent:
         try:
             return json.loads(json.dumps(self.value_of(function)(*json.loads(json.dumps(arguments)))))
         except Exception as error:
-            raise StudentError(f"{function} raised {type(error).__name__}: {error}") from None
+            raise StudentError(str(error) if isinstance(error, StudentError) else type(error).__name__) from None
 
     def value(self, name, /):
         return json.loads(json.dumps(self.value_of(name)))

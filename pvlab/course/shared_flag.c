@@ -67,7 +67,7 @@ int main(void)
     pv_out8(0x21, 0xFE);
     for (int i = 0; i < ROUNDS; i++) {
         uint32_t were_on = interrupts_save(), before = ticks;
-        for (uint32_t patience = 500000; patience && !shared.pending; patience--)
+        for (uint32_t patience = 200000; patience && !shared.pending; patience--)
             ;
         held += ticks == before;
         interrupts_restore(were_on);

@@ -1,6 +1,7 @@
 """Guests that are made of a student's C text: built in the student's process, loaded and run in the grader."""
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,10 @@ def build(source: str) -> bytes:
         file = Path(folder, "guest.c")
         file.write_text(source, "utf-8", errors="replace")
         runtime = [HERE / "runtime" / name for name in _RUNTIME]
-        return build_guest([file, *runtime], HERE / "runtime/guest.ld").read_bytes()
+        try:
+            return build_guest([file, *runtime], HERE / "runtime/guest.ld").read_bytes()
+        except GuestError as error:
+            raise GuestError(str(error).replace(f"{file.parent}{os.sep}", "")) from None
 
 
 def load(elf: bytes, **parameters: int | str) -> Guest:

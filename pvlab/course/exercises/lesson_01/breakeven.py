@@ -41,7 +41,10 @@ def hidden(student, rng, variant):
         require(answer == instructions * percent // (100 * exits), feedback)
 
     def usual():
-        for percent in (rng.randrange(5, 15), rng.randrange(20, 60)):
+        # where rounding is of no consequence: that has a check of its own
+        instructions, exits = measured
+        parts = {percent: instructions * percent / (100 * exits) % 1 for percent in range(5, 100)}
+        for percent in rng.sample([percent for percent, part in parts.items() if 0.05 < part < 0.45], 2):
             right(*measured, percent, "the exits may take percent / 100 of the instructions' cycles, shared among them")
 
     def whole():
@@ -51,7 +54,7 @@ def hidden(student, rng, variant):
         right(exits * cycles, exits, percent, "exactly the tolerated cost is allowed")
 
     def large():
-        exits, cycles = rng.randrange(10**9, 10**10), rng.randrange(10**10, 10**11)
+        exits, cycles = rng.randrange(1000, 10_000), rng.randrange(10**17, 10**18) | 1
         right(exits * cycles, exits, 100, "use whole numbers throughout: a float loses the last digits of a large count")
 
     def none():

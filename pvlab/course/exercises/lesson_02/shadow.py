@@ -96,7 +96,7 @@ def hidden(student, rng, variant):
     def bits(**of):
         found = PRESENT
         for name, value in (("w", WRITABLE), ("u", USER), ("a", 0x20), ("d", DIRTY), ("nx", NO_EXECUTE)):
-            found |= value * of.get(name, rng.randrange(2) if name == "a" else 0)
+            found |= value * of.get(name, name == "a")
         return found
 
     def right(feedback, pde, pte, write=False, user=False, traced=False):
@@ -133,7 +133,7 @@ def hidden(student, rng, variant):
                   frame() | bits(w=1, u=1), frame() | bits(w=1, d=1), write=write, traced=True)
 
     def marks():
-        right("the CPU sets A in the directory's entry as well", frame() | bits(w=1, u=1, a=0), frame() | bits(u=1, a=0))
+        right("the CPU sets A in the directory's entry as well", frame() | bits(w=1, u=1, a=0), frame() | bits(u=1, d=1, a=0))
         right("the shadow's entry keeps NX", frame() | bits(w=1, u=1), frame() | bits(w=1, u=1, d=1, nx=1), user=True)
 
     def codes():

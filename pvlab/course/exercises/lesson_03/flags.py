@@ -101,13 +101,14 @@ def hidden(student, rng, variant):
 
     def dropped():
         bare()
-        for program in (["sti", "pushf", "cli", "popf"], ["pushf", "sti", "popf"]):
+        for program in (["sti", "pushf", "cli", "popf"], ["sti", "pushf", "pushf", "cli", "popf"]):
             right(program, True, "under the monitor POPF runs on the real CPU, in ring 1: what becomes of IF, and who hears of it?")
 
     def long():
         bare()
         for length in (30, 60):
-            right(programs(rng, length), True, "a longer program under the monitor goes wrong: POPF takes the last PUSHF's flags")
+            program = ["cli", "pushf", *programs(rng, length), "pushf", "cli", "popf"]
+            right(program, True, "a longer program under the monitor goes wrong: POPF takes the last PUSHF's flags")
     return [graded("on the bare machine", 1, bare), graded("what PUSHF shows", 2, shown),
             graded("what POPF does", 2, dropped), graded("longer programs", 1, long)]
 

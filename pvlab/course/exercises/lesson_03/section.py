@@ -1,4 +1,6 @@
 """Take the privileged instructions out of a kernel's function."""
+import functools
+
 from pvlab.course.exercises.guests import load
 from pvlab.course.exercises.model import Exercise, graded, require
 from pvlab.course.shared_flag import SharedFlag, program
@@ -86,6 +88,7 @@ with pvlab.check("ex03-section") as check:
 def hidden(student, rng, variant):
     built = []
 
+    @functools.cache
     def run(n):
         if not built:
             built.append(student.build(program(student.value("functions"))))
