@@ -11,7 +11,7 @@ from pvlab.course.grading import merging
 from pvlab.course.grading.sandbox import Limits
 from pvlab.course.grading.session import Ended, SandboxError, StudentProcess, Zygote, public_checks
 
-PUBLIC = Limits(cpu=60, memory=4 << 30, processes=128, wall=120)    # of the public checks of a whole notebook
+PUBLIC = Limits(cpu=60, memory=4 << 30, processes=48, wall=120)    # of the public checks of a whole notebook
 CELL_SECONDS = 30
 
 # Modules that a solution may well need. Others, and names that reach below Python's surface, are shown to the
@@ -29,12 +29,18 @@ def zygote(level: str, feedback: bool) -> Zygote:
     """This thread's zygote, started at first use."""
     kind, mine = getattr(_own, "zygote", (None, None))
     if kind != (level, feedback) or mine.process.poll() is not None:
-        if mine is not None:
-            mine.close()
-        _own.zygote = None, None
+        close_zygote()
         mine = Zygote(level, "feedback" if feedback else "")
         _own.zygote = (level, feedback), mine
     return mine
+
+
+def close_zygote() -> None:
+    """End this thread's zygote, if it has one."""
+    _, mine = getattr(_own, "zygote", (None, None))
+    if mine is not None:
+        mine.close()
+    _own.zygote = None, None
 
 
 def mark(task: Mapping) -> dict:
@@ -74,23 +80,24 @@ class Marker:
 
     def exercise(self, exercise: Exercise) -> dict:
         """The record of one exercise: its checks and their points."""
-        checks: list[Check] = []
         if exercise.id not in self.task["cells"]:
-            said = "there is no solution cell"
+            checks, said = [], "there is no solution cell"
         else:
             order = [one.id for one in self.sheet.exercises]
             before = {"", *order[:order.index(exercise.id) + 1]}
-            checks = self._attempt(exercise, [cell for cell in self.cells if cell[0] in before])
-            if self.process.ended is not None:
-                self.process = None
-                checks = self._attempt(exercise, [cell for cell in self.cells if cell[0] in ("", exercise.id)])
-                said = self.process.ended or self.said.get(exercise.id)
-                if self.process.ended is not None:
-                    self.notes.append(f"{exercise.id}: {said}")
-                    self.cells = [cell for cell in self.cells if cell[0] != exercise.id]
+            cells = [cell for cell in self.cells if cell[0] in before]
+            own = [cell for cell in cells if cell[0] in ("", exercise.id)]
+            checks = self._attempt(exercise, cells)
+            alone = self.process.ended is not None and cells != own
+            if alone:
                 self.close()
-            else:
-                said = self.said.get(exercise.id)
+                checks = self._attempt(exercise, own)
+            said = self.process.ended or self.said.get(exercise.id)
+            if self.process.ended is not None:
+                self.notes.append(f"{exercise.id}: {said}")
+                self.cells = [cell for cell in self.cells if cell[0] != exercise.id]
+            if alone or self.process.ended is not None:
+                self.close()
         points = sum(check.points for check in checks if check.passed)
         return {"id": exercise.id, "title": exercise.title, "points": max(0, min(points, exercise.points)),
                 "of": exercise.points, "said": said, "checks": [

@@ -197,14 +197,15 @@ def _cells(book: dict) -> tuple[dict[str, list[_Cell]], list[str]]:
     for cell in book["cells"]:
         try:
             source = cell["source"]
-            text = source if type(source) is str else "".join(source)
+            if type(source) is list:
+                source = "".join(source)
             metadata = cell["metadata"]
             name = metadata.get("nbgrader", {}).get("grade_id") or cell.get("id")
             tags = metadata.get("tags", [])
             code = cell["cell_type"] == "code"
-            text.encode()
+            source.encode()         # a dict has no such thing, and half a character no bytes
             if type(name) is str and code:
-                found.setdefault(name, []).append(_Cell(text, tuple(tag for tag in tags if type(tag) is str)))
+                found.setdefault(name, []).append(_Cell(source, tuple(tag for tag in tags if type(tag) is str)))
         except (KeyError, TypeError, AttributeError, ValueError):
             odd += 1
     return found, [f"{odd} cells are not of a notebook's form, and were not read"] if odd else []
