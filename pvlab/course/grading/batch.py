@@ -19,7 +19,7 @@ from pvlab.course.exercises.handout import VERSION
 from pvlab.course.grading import merging, submissions
 from pvlab.course.grading.marking import mark
 from pvlab.course.grading.sandbox import LEVELS, Limits
-from pvlab.course.grading.session import SandboxError, Zygote
+from pvlab.course.grading.session import SandboxError, Zygote, ZygoteDied
 from pvlab.course.grading.submissions import Submission
 from pvlab.errors import PvlabError
 from pvlab.spread import spread
@@ -148,7 +148,7 @@ def _marked(tasks: list[dict], journal: Journal, options: Options, progress):
         return
     _refuse_without_sandbox(options)
     for which, record in spread(mark, [tasks[position] for position in waiting], options.jobs, options.scheduler):
-        if isinstance(record, SandboxError):
+        if isinstance(record, SandboxError) and not isinstance(record, ZygoteDied):
             raise record
         if not isinstance(record, Exception):
             journal.write(keys[waiting[which]], record)

@@ -9,7 +9,7 @@ from pvlab.course.exercises import sheet as find_sheet
 from pvlab.course.exercises.model import Check, Exercise
 from pvlab.course.grading import merging
 from pvlab.course.grading.sandbox import Limits
-from pvlab.course.grading.session import Ended, SandboxError, StudentProcess, Zygote, public_checks
+from pvlab.course.grading.session import Ended, SandboxError, StudentProcess, Zygote, ZygoteDied, public_checks
 
 PUBLIC = Limits(cpu=60, memory=4 << 30, processes=48, wall=120)    # of the public checks of a whole notebook
 CELL_SECONDS = 30
@@ -50,6 +50,13 @@ def mark(task: Mapping) -> dict:
     source}, "key": hex digits, "feedback": whether to run the public checks, "level": of isolation, "limits": […]}
     Raises SandboxError where isolation is less than asked for.
     """
+    try:
+        return _mark(task)
+    except ZygoteDied:
+        return _mark(task)      # with a new one
+
+
+def _mark(task: Mapping) -> dict:
     nursery = zygote(task["level"], task["feedback"])
     if nursery.level == "none" and task["level"] != "none":
         raise SandboxError(f"students' code cannot be isolated here ({nursery.why}); --no-sandbox grades without")

@@ -28,6 +28,10 @@ class SandboxError(PvlabError):
     """No student's process can be started here, or not isolated as asked."""
 
 
+class ZygoteDied(SandboxError):
+    """Nothing that a student's process can do, but memory may end, and machines are switched off."""
+
+
 class Ended(StudentError):
     """The student's process is gone, by its own doing or because it broke a limit or the protocol."""
 
@@ -38,8 +42,8 @@ class Zygote:
     def __init__(self, level: str = "namespaces", preload: str = ""):
         if not hasattr(os, "fork"):
             raise SandboxError("grading starts students' processes as Unix does: on Windows, use WSL")
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET if sys.platform == "linux"
-                                         else socket.SOCK_DGRAM)
+        kind = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_STREAM
+        ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/home/student", "USER": "student",
                        "LOGNAME": "student", "LANG": "C.UTF-8", "PYTHONPATH": str(PACKAGE.parent), "PVLAB_STATIC": "1",
                        "PYTHONDONTWRITEBYTECODE": "1", "PVLAB_SHARED_CACHE": str(cache_dir()),
@@ -55,31 +59,33 @@ class Zygote:
         hello = self._hear()
         self.level, self.user, self.why = hello["level"], hello["user"], hello["why"]
 
+    def _ask(self, order: dict, *descriptors: int) -> dict:
+        try:
+            socket.send_fds(self.master, [json.dumps(order).encode()], descriptors)
+        except OSError:
+            pass            # _hear says why
+        return self._hear()
+
     def _hear(self) -> dict:
         try:
-            message = self.master.recv(1 << 16)
+            message, said = self.master.recv(1 << 16), ""
         except OSError as error:
-            message = b""
-            said = str(error)
-        else:
-            said = ""
+            message, said = b"", str(error)
         if not message:
             self.process.kill()
             said = self.process.stderr.read().decode(errors="replace").strip()[-2000:] or said
-            raise SandboxError(f"the process that starts students' processes died: {said or 'it said nothing'}")
+            raise ZygoteDied(f"the process that starts students' processes died: {said or 'it said nothing'}")
         return json.loads(message)
 
     def start(self, kind: str, limits: Limits) -> tuple[int, socket.socket]:
         """Start a student's process; its number, and our end of the conversation."""
         ours, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(self.master, [json.dumps({"start": kind, "limits": limits}).encode()], [theirs.fileno()])
-            return self._hear()["process"], ours
+            return self._ask({"start": kind, "limits": limits}, theirs.fileno())["process"], ours
 
     def end(self, process: int, grace: float = 0) -> int:
         """End a student's process and all that it started; its exit status (128 + a signal), -1 if killed by us."""
-        self.master.send(json.dumps({"end": process, "grace": grace}).encode())
-        return self._hear()["status"]
+        return self._ask({"end": process, "grace": grace})["status"]
 
     def close(self) -> None:
         self.master.close()
