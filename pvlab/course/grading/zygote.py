@@ -41,8 +41,7 @@ def main() -> int:
         if level == "namespaces":
             become_root_of_nothing()
             linux.die_with_parent()
-        else:
-            linux.adopt_orphans()
+        linux.adopt_orphans()
     elif level != "none":
         level, why = "none", "only Linux has a sandbox that pvlab knows"
     if preload == "feedback":
@@ -84,10 +83,12 @@ def _try(level: str) -> None:
         become_root_of_nothing()
     user = sandbox.USERS + os.getpid() if os.getuid() == 0 and level != "none" else None
     reading, writing = os.pipe()
-    status = end(fork_process(level, sandbox.Limits(), user, _readable, keep=writing), level, 5)
+    status = end(fork_process(level, sandbox.Limits(), user, _readable, keep=writing), 5)
     os.close(writing)
+    with os.fdopen(reading, "rb") as said:
+        message = said.read()
     if status:
-        raise OSError(os.read(reading, 500).decode(errors="replace").strip() or f"a trial ended with status {status}")
+        raise OSError(json.loads(message)["broken"] if message else f"a trial ended with status {status}")
 
 
 def _readable() -> int:
@@ -119,50 +120,70 @@ def serve(master: socket.socket, level: str, user: int | None) -> None:
             os.close(conversation)
             master.send(json.dumps({"process": process}).encode())
         else:
-            master.send(json.dumps({"status": end(order["end"], level, order["grace"])}).encode())
+            master.send(json.dumps({"status": end(order["end"], order["grace"])}).encode())
 
 
 def fork_process(level: str, limits: sandbox.Limits, user: int | None, job, keep: int | None = None) -> int:
-    """Fork a process that is held to the limits and does the job; it returns the id of the process that minds it.
+    """Fork a process that is held to the limits and does the job; it returns the id of the one that waits for it.
 
-    The minder is process 1 of a process table of its own, so whatever the job leaves behind ends with it.
+    keep: the descriptor that the job talks over; all others are closed.
     """
     home = ""
-    if level == "namespaces":
-        from pvlab.course.grading import linux
-        own = os.open("/proc/self/ns/pid", os.O_RDONLY)
-        linux.unshare(linux.CLONE_NEWPID)
-    else:
+    if level != "namespaces":
         home = tempfile.mkdtemp(prefix="pvlab-student-")
         if user is not None:
             os.chown(home, user, -1)
     pid = os.fork()
-    if pid == 0:
-        status = 70
-        try:
-            status = mind(level, limits, user, job, keep, home)
-        except BaseException as error:
-            if keep is not None:
-                os.write(keep, (json.dumps({"broken": f"{type(error).__name__}: {error}"}) + "\n").encode())
-        finally:
-            os._exit(status)
-    if level == "namespaces":
-        linux.setns(own, linux.CLONE_NEWPID)
-        os.close(own)
-    else:
+    if pid:
         homes[pid] = home
-    return pid
+        return pid
+    status = 70
+    try:
+        _alone(keep)
+        if level == "namespaces":
+            status = _first_of_a_table(lambda: mind(level, limits, user, job, keep, home), keep)
+        else:
+            status = mind(level, limits, user, job, keep, home)
+    except OSError as error:
+        _broken(keep, error)
+    finally:
+        os._exit(status)
 
 
-def mind(level: str, limits: sandbox.Limits, user: int | None, job, keep: int | None, home: str) -> int:
-    """Enter the sandbox, fork the process that does the job, wait for it; returns its exit status (128 + a signal)."""
+def _alone(keep: int | None) -> None:
+    """Leave the session and the descriptors of the zygote."""
     os.setsid()
+    if sys.platform == "linux":
+        from pvlab.course.grading import linux
+        linux.die_with_parent()
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     first = 3 if keep is None else keep
     os.closerange(3, first)
     os.closerange(first + (keep is not None), 4096)
+
+
+def _first_of_a_table(job, keep: int | None) -> int:
+    """Do the job as process 1 of a process table of its own: whatever it leaves behind ends with it."""
+    from pvlab.course.grading import linux
+    linux.unshare(linux.CLONE_NEWPID)
+    pid = os.fork()
+    if pid == 0:
+        status = 70
+        try:
+            status = job()
+        except OSError as error:
+            _broken(keep, error)
+        finally:
+            os._exit(status)
+    if keep is not None:
+        os.close(keep)
+    return _code(os.waitpid(pid, 0)[1])
+
+
+def mind(level: str, limits: sandbox.Limits, user: int | None, job, keep: int | None, home: str) -> int:
+    """Enter the sandbox, fork the process that does the job, wait for it; returns its exit status (128 + a signal)."""
     if home:
         os.chdir(home)
         os.environ["HOME"] = home
@@ -170,7 +191,6 @@ def mind(level: str, limits: sandbox.Limits, user: int | None, job, keep: int | 
         sandbox.enter(level, limits, user)
     elif sys.platform == "linux":
         from pvlab.course.grading import linux
-        linux.die_with_parent()
         linux.adopt_orphans()
     worker = os.fork()
     if worker == 0:
@@ -180,10 +200,9 @@ def mind(level: str, limits: sandbox.Limits, user: int | None, job, keep: int | 
                 sandbox.enter(level, limits, user)
             status = job()
         except OSError as error:
-            if keep is not None:
-                os.write(keep, (json.dumps({"broken": str(error)}) + "\n").encode())
+            _broken(keep, error)
         finally:
-            os._exit(status or 0)
+            os._exit(status)
     if keep is not None:
         os.close(keep)
     while True:
@@ -192,26 +211,39 @@ def mind(level: str, limits: sandbox.Limits, user: int | None, job, keep: int | 
             break
     if level != "namespaces":
         end_descendants()
-    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+    return _code(status)
+
+
+def _broken(keep: int | None, error: OSError) -> None:
+    """Tell the grader, which takes it for a broken protocol, as it should."""
+    if keep is not None:
+        try:
+            os.write(keep, (json.dumps({"broken": str(error)}) + "\n").encode())
+        except OSError:
+            pass
+
+
+def _code(status: int) -> int:
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
 def end_descendants() -> None:
     """Kill every process that is left below this one. Orphans become our children, so there is an end to it."""
-    for _ in range(1000):
-        for child in _children(os.getpid()):
-            try:
-                os.kill(child, signal.SIGKILL)
-            except OSError:
-                pass
+    for turn in range(1000):
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
             return
+        for child in descendants(os.getpid()) if turn > 5 else ():      # most end with their parent, before that
+            try:
+                os.kill(child, signal.SIGKILL)
+            except OSError:
+                pass
         time.sleep(0.001)
 
 
-def _children(parent: int) -> list[int]:
+def descendants(parent: int) -> list[int]:
     """All descendants, from the process table: a process may have left its group, but not its ancestors."""
     parents = {}
     for name in os.listdir("/proc") if sys.platform == "linux" else ():
@@ -227,7 +259,7 @@ def _children(parent: int) -> list[int]:
     return found[1:]
 
 
-def end(process: int, level: str, grace: float) -> int:
+def end(process: int, grace: float) -> int:
     """The status of a minder, which is its worker's, once it has ended; -1 if it had to be killed."""
     until, status = time.monotonic() + grace, None
     while status is None and time.monotonic() < until:
@@ -239,9 +271,9 @@ def end(process: int, level: str, grace: float) -> int:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         status = -1
-    if level != "namespaces":
-        end_descendants()
-        shutil.rmtree(homes.pop(process, ""), ignore_errors=True)
+    end_descendants()
+    if home := homes.pop(process, ""):
+        shutil.rmtree(home, ignore_errors=True)
     return status
 
 

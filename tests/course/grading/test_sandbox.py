@@ -3,11 +3,13 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 from pvlab.course.grading import sandbox
 from pvlab.course.grading.sandbox import Limits
 from pvlab.course.grading.session import StudentProcess, Zygote
+from pvlab.course.grading.zygote import descendants
 
 LOOK = """
 import os, sys
@@ -119,14 +121,9 @@ def test_nothing_is_left_behind(zygote):
                               "        if kind == 0: os.kill(os.getpid(), signal.SIGSTOP)\n"
                               "        for number in (1, 2, 15): signal.signal(number, signal.SIG_IGN)\n"
                               "        while True: time.sleep(100)\n")])
-    assert len(_processes_below(zygote.process.pid)) >= 5
+    assert len(descendants(zygote.process.pid)) >= 6
     process.close()
-    assert _processes_below(zygote.process.pid) == []
-
-
-def _processes_below(parent: int) -> list[int]:
-    from pvlab.course.grading.zygote import _children
-    return _children(parent)
+    assert descendants(zygote.process.pid) == []
 
 
 def test_a_guest_is_built_inside(student):
@@ -179,7 +176,7 @@ def _under_landlock(writing: int) -> None:
                 said.append(type(error).__name__)
         os.write(writing, " ".join(said).encode())
         return 0
-    zygote.end(zygote.fork_process("landlock", Limits(), user, job, keep=writing), "landlock", 10)
+    zygote.end(zygote.fork_process("landlock", Limits(), user, job, keep=writing), 10)
 
 
 def test_a_broken_zygote_is_one_clear_error(monkeypatch):
@@ -190,3 +187,35 @@ def test_a_broken_zygote_is_one_clear_error(monkeypatch):
     with pytest.raises(SandboxError, match="died"):
         mine.start("functions", Limits())
     mine.close()
+
+
+def test_an_ordinary_user_has_the_same_sandbox(monkeypatch):
+    """Where the tests run as root: in a root directory where another user can read Python, as that user."""
+    if os.getuid():
+        pytest.skip("the other tests have shown it")
+    monkeypatch.setattr(sandbox, "HIDDEN", Path("/nothing is hidden from this grader"))
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            sandbox.build_root("/tmp")
+            os.setgroups([])
+            os.setresgid(sandbox.USERS, sandbox.USERS, sandbox.USERS)
+            os.setresuid(sandbox.USERS, sandbox.USERS, sandbox.USERS)
+            mine = Zygote()
+            process = StudentProcess(mine, Limits(processes=12))
+            process.execute([("look", LOOK)])
+            said = [mine.level, mine.why, look(process, "os.getuid()") == sandbox.USERS, look(process, "os.getpid()"),
+                    look(process, "open('/mine', 'w')"), look(process, "open('mine', 'w').write('x')"),
+                    look(process, "'CapEff:\\t0000000000000000' in open('/proc/self/status').read()"),
+                    look(process, f"os.path.exists({str(sandbox.PACKAGE / 'course/exercises')!r})"),
+                    look(process, "[os.fork() or os.kill(os.getpid(), 19) for _ in range(100)]")]
+            os.write(writing, repr(said).encode())
+        except BaseException as error:
+            os.write(writing, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        assert said.read() == repr(["namespaces", "", True, 2, "OSError", 1, True, False, "BlockingIOError"])
+    os.waitpid(pid, 0)
