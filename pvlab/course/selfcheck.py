@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
@@ -85,7 +86,8 @@ def check_notebook(file: Path) -> Report:
         passed, shown = found.get(f"{exercise.id}-check", (False, ""))
         own_passed, own_shown = found.get(exercise.id, (True, ""))
         if not passed and not own_passed:
-            shown = f"{exercise.id}: the cell of your answer fails\n    {own_shown.strip()}"
+            reason = re.sub(r" \(\d+\.py, (line \d+)\)", r" (\1)", own_shown.strip())     # a cell's file has a number for a name
+            shown = f"{exercise.id}: the cell of your answer fails\n    {reason}"
         if passed:
             progress.passed(exercise.id)
         results.append(Result(exercise, passed, shown or f"{exercise.id}: the check showed nothing",

@@ -32,7 +32,8 @@ from pvlab.course.workbench import EmulatedBy       # trap and emulate, with you
 def vcpu(**changed):
     """A virtual CPU in ring 0 with interrupts on."""
     registers = dict.fromkeys("eax ecx edx ebx esp ebp esi edi cr2 cr3".split(), 0)
-    return {"cpl": 0, "iopl": 0, "interrupts": True, "shadow": False, "halted": False, "eip": 0x1000, **registers, **changed}
+    return {"cpl": 0, "iopl": 0, "interrupts": True, "shadow": False, "halted": False, "eip": 0x1000,
+            **registers, **changed}
 
 CLI, STI = ({"mnemonic": name, "operands": [], "size": 1} for name in ("cli", "sti"))
 FROM_CR2 = {"mnemonic": "mov", "operands": ["ebx", "cr2"], "size": 3}

@@ -78,7 +78,7 @@ with pvlab.check("ex02-shadow") as check:
           {"entry": 0x200000 | P | U, "path": [TABLE, 0x11B000 | OPEN, 0x200000 | OPEN]}, base=16)
     check("its first write", shadow_entry([TABLE, 0x11B000 | OPEN, 0x200000 | OPEN], True, True, False),
           {"entry": 0x200000 | P | U | W, "path": [TABLE, 0x11B000 | OPEN, 0x200000 | OPEN | D]}, base=16)
-    check("a directory that is closed to users", shadow_entry([TABLE, 0x11B000 | P | W, 0x200000 | OPEN], False, True, False),
+    check("a directory closed to users", shadow_entry([TABLE, 0x11B000 | P | W, 0x200000 | OPEN], False, True, False),
           {"fault": 5}, base=16)
     check("a write to a page table", shadow_entry([TABLE, 0x11B000 | OPEN, 0x11B000 | OPEN], True, False, True),
           {"entry": 0x11B000 | P | U, "path": [TABLE, 0x11B000 | OPEN, 0x11B000 | OPEN | D]}, base=16)
