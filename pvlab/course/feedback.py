@@ -31,7 +31,7 @@ class Feedback:
             return "not solved yet"
         if self.passed:
             return "the public checks pass"
-        return f"{len(self.findings)} of {self.checks} public checks {'fails' if len(self.findings) == 1 else 'fail'}"
+        return f"{len(self.findings)} of {self.checks} public checks failed"
 
     @property
     def _hint(self) -> str:

@@ -37,7 +37,7 @@ def test_equal_data_passes(capsys, came, expected):
     ({1, 2}, [1, 2], "which is not plain data"), ("x" * 1000, "y", "… (1,002 characters)")])
 def test_other_data_fails_and_is_shown(capsys, came, expected, shown):
     text = said(capsys, ("right", 1, 1), ("it", came, expected))
-    assert text.startswith("ex-some: 1 of 2 public checks fails\n  it\n    expected: ") and shown in text
+    assert text.startswith("ex-some: 1 of 2 public checks failed\n  it\n    expected: ") and shown in text
     assert text.endswith('  next hint: pvlab.hint("ex-some")\n')
 
 
@@ -84,7 +84,7 @@ def test_html_is_escaped_and_says_the_same():
         check("<b>", "<script>", "x")
     html = found[0].html()
     assert "<script>" not in html and "&lt;script&gt;" in html and "&lt;b&gt;" in html
-    assert "1 of 1 public checks fails" in html
+    assert "1 of 1 public checks failed" in html
 
 
 def test_numbers_in_hexadecimal(capsys):

@@ -65,12 +65,12 @@ ex03-probe: not solved yet
 ex03-classify: the cell of your answer fails
     SyntaxError: expected ':' (line 1)
   next hint (1 of 3): pvlab hint ex03-classify
-ex03-flags: 1 of 3 public checks fails
+ex03-flags: 1 of 3 public checks failed
   under the monitor
     expected: [[1], 0]
     came:     [[1], 1]
   next hint (2 of 3): pvlab hint ex03-flags
-ex03-scan: 1 of 1 public checks fails
+ex03-scan: 1 of 1 public checks failed
   your code raised an exception
     raised: IndexError: list index out of range
     at:     line 2 of scan: return listing[99]

@@ -51,8 +51,8 @@ def build(of: Sheet, variants: Mapping[str, Mapping], student: str = "", solved:
     cells = [_markdown(f"ex{of.lesson:02}-introduction",
                        f"# Exercises {of.lesson:02}. {of.title}\n\n{of.introduction.strip()}\n\n{how}"),
              _code(f"ex{of.lesson:02}-given", SETUP)]
-    for exercise in of.exercises:
-        cells += _cells(exercise, variants[exercise.id], solved, expected or solved)
+    for number, exercise in enumerate(of.exercises, 1):
+        cells += _cells(number, exercise, variants[exercise.id], solved, expected or solved)
     for count, cell in enumerate((cell for cell in cells if cell["cell_type"] == "code"), 1):
         cell["execution_count"] = count
     metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE, "pvlab": {
@@ -85,9 +85,9 @@ def _untouched(exercise: Exercise, variant: str) -> Feedback:
     return evaluate(exercise, parameters, exercise.fill(exercise.starter, parameters))
 
 
-def _cells(exercise: Exercise, variant: Mapping, solved: bool, passed: bool) -> list[dict]:
+def _cells(number: int, exercise: Exercise, variant: Mapping, solved: bool, passed: bool) -> list[dict]:
     points = f"{exercise.points} point" + "s" * (exercise.points != 1)
-    heading = f"## {exercise.title}\n\n*{exercise.id}: {points}, about {exercise.minutes} minutes*\n\n"
+    heading = f"## {number}. {exercise.title}\n\n*{exercise.id}: {points}, about {exercise.minutes} minutes*\n\n"
     answer = exercise.fill(exercise.solution if solved else exercise.starter, variant)
     feedback = Feedback(exercise.id) if passed else _untouched(exercise, json.dumps(variant))
     cells = [_markdown(f"{exercise.id}-statement", heading + exercise.fill(exercise.statement, variant).strip())]

@@ -32,8 +32,8 @@ from pvlab.course.workbench import EmulatedBy       # trap and emulate, with you
 def vcpu(**changed):
     """A virtual CPU in ring 0 with interrupts on."""
     registers = dict.fromkeys("eax ecx edx ebx esp ebp esi edi cr2 cr3".split(), 0)
-    return {"cpl": 0, "iopl": 0, "interrupts": True, "shadow": False, "halted": False, "eip": 0x1000,
-            **registers, **changed}
+    return {"cpl": 0, "iopl": 0, "interrupts": True, "shadow": False, "halted": False,
+            "eip": 0x1000, **registers, **changed}
 
 CLI, STI = ({"mnemonic": name, "operands": [], "size": 1} for name in ("cli", "sti"))
 FROM_CR2 = {"mnemonic": "mov", "operands": ["ebx", "cr2"], "size": 3}
@@ -64,8 +64,10 @@ def emulate(instruction, vcpu):
 PUBLIC = """
 with pvlab.check("ex02-emulate") as check:
     check("CLI in ring 0", emulate(CLI, vcpu()), vcpu(interrupts=False, eip=0x1001))
-    check("STI with interrupts off", emulate(STI, vcpu(interrupts=False)), vcpu(shadow=True, eip=0x1001))
-    check("MOV EBX, CR2", emulate(FROM_CR2, vcpu(cr2=0x480000)), vcpu(cr2=0x480000, ebx=0x480000, eip=0x1003))
+    check("STI with interrupts off", emulate(STI, vcpu(interrupts=False)),
+          vcpu(shadow=True, eip=0x1001))
+    check("MOV EBX, CR2", emulate(FROM_CR2, vcpu(cr2=0x480000)),
+          vcpu(cr2=0x480000, ebx=0x480000, eip=0x1003))
     check("CLI in ring 3", emulate(CLI, vcpu(cpl=3)), {"fault": [13, 0]})
     guest = pvlab.guest("kernel", workload="idle", n=3)
     bare, run = pvlab.Native().run(guest), EmulatedBy(emulate).run(guest, budget=200_000)

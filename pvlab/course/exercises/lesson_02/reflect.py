@@ -27,11 +27,12 @@ the kernel. The hidden checks do the same with other runs and other gates.
 """
 
 GIVEN = '''
-from pvlab.course.workbench import Reflections      # trap and emulate, which notes each INT that it reflects
+from pvlab.course.workbench import Reflections      # trap and emulate, which notes each INT
 
 USER = {"cpl": 3, "cs": 0x1B, "eip": 0x400102, "eflags": 0x3302, "ss": 0x23, "esp": 0x5FFFF0}
 KERNEL = {"cpl": 0, "cs": 0x08, "eip": 0xC0100102, "eflags": 0x202, "ss": 0x10, "esp": 0xC0117FF0}
-GATE, TSS = 0xC010EE0000081500, {"ss0": 0x10, "esp0": 0xC0118000}     # an interrupt gate that ring 3 may use
+GATE = 0xC010EE0000081500                           # an interrupt gate that ring 3 may use
+TSS = {"ss0": 0x10, "esp0": 0xC0118000}
 '''
 
 SOLUTION = """

@@ -33,8 +33,9 @@ checks try other entries and other workloads.
 GIVEN = """
 from pvlab.course.workbench import ShadowedBy       # trap and emulate, with your function in it
 
-P, W, U, A, D, NX = 1, 2, 4, 0x20, 0x40, 1 << 63      # present, writable, user, accessed, dirty, no execute
-FRAME = 0xFFFFFFF000                                  # the bits of an entry that are the page's address
+P, W, U, A, D = 1, 2, 4, 0x20, 0x40                 # present, writable, user, accessed, dirty
+NX = 1 << 63                                        # no execute
+FRAME = 0xFFFFFFF000                                # the bits of an entry that are the page's address
 """
 
 SOLUTION = '''
@@ -71,17 +72,17 @@ return {"entry": entry, "path": [pointer, directory, page]}
 """.strip()
 
 PUBLIC = """
-TABLE, OPEN = 0x11A000 | P, P | W | U | A
-
+TABLE, DIRECTORY, OPEN = 0x11A000 | P, 0x11B000 | P | W | U | A, P | W | U | A
+PAGE, CLOSED = 0x200000 | OPEN, DIRECTORY & ~U
 with pvlab.check("ex02-shadow") as check:
-    check("a read of a clean page", shadow_entry([TABLE, 0x11B000 | OPEN, 0x200000 | OPEN], False, True, False),
-          {"entry": 0x200000 | P | U, "path": [TABLE, 0x11B000 | OPEN, 0x200000 | OPEN]}, base=16)
-    check("its first write", shadow_entry([TABLE, 0x11B000 | OPEN, 0x200000 | OPEN], True, True, False),
-          {"entry": 0x200000 | P | U | W, "path": [TABLE, 0x11B000 | OPEN, 0x200000 | OPEN | D]}, base=16)
-    check("a directory closed to users", shadow_entry([TABLE, 0x11B000 | P | W, 0x200000 | OPEN], False, True, False),
+    check("a read of a clean page", shadow_entry([TABLE, DIRECTORY, PAGE], False, True, False),
+          {"entry": 0x200000 | P | U, "path": [TABLE, DIRECTORY, PAGE]}, base=16)
+    check("its first write", shadow_entry([TABLE, DIRECTORY, PAGE], True, True, False),
+          {"entry": 0x200000 | P | U | W, "path": [TABLE, DIRECTORY, PAGE | D]}, base=16)
+    check("a directory closed to users", shadow_entry([TABLE, CLOSED, PAGE], False, True, False),
           {"fault": 5}, base=16)
-    check("a write to a page table", shadow_entry([TABLE, 0x11B000 | OPEN, 0x11B000 | OPEN], True, False, True),
-          {"entry": 0x11B000 | P | U, "path": [TABLE, 0x11B000 | OPEN, 0x11B000 | OPEN | D]}, base=16)
+    check("a write to a page table", shadow_entry([TABLE, DIRECTORY, PAGE], True, False, True),
+          {"entry": 0x200000 | P | U, "path": [TABLE, DIRECTORY, PAGE | D]}, base=16)
     guest = pvlab.guest("kernel", workload="fork", n=2)
     bare, run = pvlab.Native().run(guest), ShadowedBy(shadow_entry).run(guest, budget=200_000)
     check("how the kernel ends on your shadow", run.outcome, bare.outcome)

@@ -16,7 +16,8 @@ there in numbers. `exits_of(workload, n)` makes examples.
 GIVEN = '''
 def exits_of(workload, n):
     """The exits of one run, by reason."""
-    return dict(pvlab.TrapAndEmulate().run(pvlab.guest("kernel", workload=workload, n=n)).trace.by_reason())
+    guest = pvlab.guest("kernel", workload=workload, n=n)
+    return dict(pvlab.TrapAndEmulate().run(guest).trace.by_reason())
 '''
 
 SOLUTION = """

@@ -34,9 +34,10 @@ def classify(ring0, ring1):
 """
 
 PUBLIC = """
-EXAMPLES = {"cli": "privileged", "mov %cr3, %eax": "privileged", "hlt": "privileged", "push $2; popf": "silent",
-            "mov %cs, %ebx": "silent", "mov $8, %ecx; lar %ecx, %edx": "silent", "mov $7, %eax": "innocuous",
-            "ud2": "innocuous", "push $0x202; popf": "innocuous"}
+EXAMPLES = {
+    "cli": "privileged", "mov %cr3, %eax": "privileged", "hlt": "privileged",
+    "push $2; popf": "silent", "mov %cs, %ebx": "silent", "mov $8, %ecx; lar %ecx, %edx": "silent",
+    "mov $7, %eax": "innocuous", "ud2": "innocuous", "push $0x202; popf": "innocuous"}
 with pvlab.check("ex03-classify") as check:
     for code, expected in EXAMPLES.items():
         check(code, classify(*outcomes(code)), expected)

@@ -9,6 +9,8 @@ Each line below runs on the bare CPU, once in ring 0 and once in ring 1, with IF
 - `"differs"`: it does not trap, and leaves another EAX or another IF than in ring 0;
 - `"same"`: it does not trap, and leaves both as in ring 0.
 
+These are the lines:
+
 {{listed}}
 
 The code segment of ring 0 has the selector 8, its data segment 16.
@@ -36,8 +38,9 @@ with pvlab.check("ex03-probe") as check:
     right = 0
     for code, said in predicted.items():
         ring0, ring1 = pvlab.probe(code).outcomes
-        alike = (ring0.interrupts, ring0.registers["eax"]) == (ring1.interrupts, ring1.registers["eax"])
-        right += said == ("traps" if ring1.trap else "same" if alike else "differs")
+        left = [(ring.interrupts, ring.registers["eax"]) for ring in (ring0, ring1)]
+        same = "same" if left[0] == left[1] else "differs"
+        right += said == ("traps" if ring1.trap else same)
     check.that("your six predictions", right == 6, f"{right} of {len(predicted)} are right")
 """
 

@@ -34,8 +34,9 @@ def scan(listing):
 """
 
 PUBLIC = """
-LISTING = [["mov", "eax, dword ptr [esp + 4]"], ["pushfd", ""], ["pop", "eax"], ["cli", ""], ["mov", "ecx, cs"],
-           ["mov", "es, eax"], ["sgdt", "[esp]"], ["mov", "eax, dword ptr cs:[ebx]"], ["iretd", ""]]
+LISTING = [["mov", "eax, dword ptr [esp + 4]"], ["pushfd", ""], ["pop", "eax"], ["cli", ""],
+           ["mov", "ecx, cs"], ["mov", "es, eax"], ["sgdt", "[esp]"],
+           ["mov", "eax, dword ptr cs:[ebx]"], ["iretd", ""]]
 with pvlab.check("ex03-scan") as check:
     check("a listing of nine lines", scan(LISTING), [1, 4, 6])
     check("an empty listing", scan([]), [])
