@@ -66,7 +66,15 @@ def _here(function, items, jobs=None, scheduler=None):
 def solved(**cells: str) -> dict:
     """The public handout with all answers right but for the given ones: solved(double="…")."""
     right = {exercise.id: exercise.fill(exercise.solution, exercise.parameters()) for exercise in SHEET.exercises}
-    book = merging.merged(LESSON, b"", "", right | {f"ex77-{name}": source for name, source in cells.items()})
+    book = untouched()
+    for name, source in (right | {f"ex77-{name}": source for name, source in cells.items()}).items():
+        cell(book, name)["source"] = source
+    return book
+
+
+def untouched(key: bytes = b"", student: str = "") -> dict:
+    """A handout as it is given out, the public one or a student's own."""
+    book = merging.merged(LESSON, key, student, {})
     for one in book["cells"]:
         one["metadata"].pop("tags", None)
     return book
