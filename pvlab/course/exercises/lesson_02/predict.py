@@ -61,7 +61,7 @@ with pvlab.check("ex02-predict") as check:
     real = {reason: count for reason, count in more.items() if count}
     right = sum(predicted.get(reason) == count for reason, count in real.items())
     wrong = sorted(set(predicted) - set(real))
-    check.that("what you have", right == len(real), f"{right} of {len(real)} reasons have the right count")
+    check.that("what you have", right == len(real), f"{right} of {len(real)} reasons are right")
     check.that("nothing else", not wrong, f"{len(wrong)} of your reasons do not occur")
 """
 

@@ -35,7 +35,7 @@ from pvlab.course.workbench import ShadowedBy       # trap and emulate, with you
 
 P, W, U, A, D = 1, 2, 4, 0x20, 0x40                 # present, writable, user, accessed, dirty
 NX = 1 << 63                                        # no execute
-FRAME = 0xFFFFFFF000                                # the bits of an entry that are the page's address
+FRAME = 0xFFFFFFF000                                # an entry's bits that are the page's address
 """
 
 SOLUTION = '''
