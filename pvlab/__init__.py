@@ -15,7 +15,8 @@ __version__ = "0.1.0"
 # Where each name lives: the modules of this package that are named on the right-hand side.
 _HOME = {
     "guest": "guests", "known_guests": "guests", "GuestError": "guests",
-    "Native": "monitors", "TrapAndEmulate": "monitors", "techniques": "monitors", "monitor": "monitors",
+    "Native": "monitors", "TrapAndEmulate": "monitors", "BinaryTranslation": "monitors",
+    "techniques": "monitors", "monitor": "monitors",
     "compare": "comparison", "Comparison": "comparison",
     "cost_models": "costs", "cost_model": "costs", "bill": "costs",
     "probe": "machine.x86.probe",

@@ -247,7 +247,7 @@ def bench(json: Json = False) -> None:
         say_json(result)
     else:
         from pvlab.tables import Table
-        say(Table(["measure", "measured", "at most"], summary(result)).text())
+        say(Table(["measure", "measured", "limit"], summary(result)).text())
 
 
 # The course's own commands, for learners and instructors.

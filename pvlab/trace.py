@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from pvlab.costs import Bill
 
 # Every reason for which a guest can leave for its monitor, and what it means. The set is closed: a trace refuses
-# any other name, so a reader can look up here whatever a lesson, a chart or a JSON report shows.
-REASONS = {
+# any other name, so a reader can look up here whatever a lesson, a chart or a JSON report shows. `REASONS` is all of
+# them; the parts are named after who gives them.
+TRAPPED = {
     # privileged instructions: the CPU itself raises #GP outside ring 0
     "cli": "CLI: the guest disables interrupts",
     "sti": "STI: the guest enables interrupts",
@@ -54,6 +55,9 @@ REASONS = {
     # devices
     "io:read": "IN or INS: a read of an I/O port",
     "io:write": "OUT or OUTS: a write to an I/O port",
+    # devices whose registers are in memory
+    "mmio:read": "a read of a device's register in memory",
+    "mmio:write": "a write to a device's register in memory",
     # memory
     "page-fault:shadow": "a hidden fault: the shadow page table lacked what the guest's own tables allow",
     "page-fault:guest": "a true page fault, reflected to the guest",
@@ -64,6 +68,28 @@ REASONS = {
     "exception": "any other exception, reflected to the guest's kernel",
     "interrupt": "an external interrupt arrived while the guest ran",
 }
+
+# Binary translation gives those above, its own, and callouts of what is sensitive and does not trap.
+TRANSLATED = {
+    "translate": "a unit of guest code is translated",
+    "dispatch": "the cache is left for a unit that is translated: a look-up missed, or a branch is not chained",
+    "code-write": "a write to a page that holds translated code",
+    "step": "an instruction that is not translated runs alone, as it stands in the guest's memory",
+    "pushf": "PUSHF: show the flags, IF among them",
+    "popf": "POPF: set the flags, IF among them",
+    "sgdt": "SGDT: show the GDT register",
+    "sidt": "SIDT: show the IDT register",
+    "sldt": "SLDT: show the LDT register",
+    "str": "STR: show the task register",
+    "smsw": "SMSW: show the low half of CR0",
+    "lar": "LAR: show a descriptor's rights",
+    "lsl": "LSL: show a descriptor's limit",
+    "verr": "VERR: tell whether a segment may be read",
+    "verw": "VERW: tell whether a segment may be written",
+    "mov-from-cs": "MOV from CS or SS, PUSH CS or SS: show the privilege level",
+}
+
+REASONS = TRAPPED | TRANSLATED
 
 # Interrupts and exceptions that a guest can receive.
 EVENTS = (*EXCEPTIONS.values(), "int", "interrupt")
@@ -162,12 +188,17 @@ class Trace:
         return len(self.exits)
 
 
-def digest(parts: Iterable[bytes]) -> str:
-    """SHA-256 over the parts, each with its length (8 bytes, little-endian) before it."""
+def digest(parts: Iterable) -> str:
+    """SHA-256 over the parts, each with its length (8 bytes, little-endian) before it.
+
+    A part is bytes, or a disk (see devices/backends): its contents.
+    """
     total = hashlib.sha256()
     for part in parts:
-        total.update(len(part).to_bytes(8, "little"))
-        total.update(part)
+        pieces, length = ([part], len(part)) if isinstance(part, bytes) else (part.pieces(), part.sectors * 512)
+        total.update(length.to_bytes(8, "little"))
+        for piece in pieces:
+            total.update(piece)
     return total.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The I/O ports: who answers at which address."""
+"""The I/O ports and memory-mapped I/O: who answers at which address."""
 from __future__ import annotations
 
 from typing import Protocol
@@ -12,6 +12,16 @@ class PortDevice(Protocol):
     def read(self, port: int, size: int) -> int: ...
 
     def write(self, port: int, size: int, value: int) -> None: ...
+
+
+class MmioDevice(Protocol):
+    """A device whose registers are in memory. `size` is 1, 2 or 4 bytes; `offset` counts from its first register."""
+
+    name: str
+
+    def read(self, offset: int, size: int) -> int: ...
+
+    def write(self, offset: int, size: int, value: int) -> None: ...
 
 
 class Ports:
@@ -40,3 +50,26 @@ class Ports:
         device = self._devices.get(port)
         if device:
             device.write(port, size, value)
+
+
+class Mmio:
+    """Guest-physical addresses above RAM at which devices answer. `used`: whether one was ever asked for."""
+
+    def __init__(self):
+        self.used = False
+        self._windows: list[tuple[int, int, MmioDevice]] = []
+
+    def attach(self, device: MmioDevice, base: int, size: int) -> None:
+        """Let the device answer at [base, base + size)."""
+        for begin, end, other in self._windows:
+            if base < end and begin < base + size:
+                raise ValueError(f"addresses {base:#x} to {base + size - 1:#x} belong to {other.name} in part")
+        self._windows.append((base, base + size, device))
+
+    def find(self, address: int, size: int = 1) -> tuple[MmioDevice, int] | None:
+        """The device that answers at all of [address, address + size), and the offset in it; or None."""
+        for begin, end, device in self._windows:
+            if begin <= address and address + size <= end:
+                self.used = True
+                return device, address - begin
+        return None

@@ -34,7 +34,7 @@ class Pit:
     def _counts(self, channel: int) -> int:
         return (self._clock() - self._started[channel]) * HERTZ // _SECOND
 
-    def next_tick(self) -> int | None:
+    def next_event(self) -> int | None:
         """The virtual nanosecond of channel 0's next tick, or None while it is not running."""
         return self._next
 

@@ -134,6 +134,7 @@ WORKLOADS = {
     "timer": ("a timer interrupt while a program runs", 20, 1000),
     "idle": ("wait for the next timer interrupt, the CPU halted", 20, 1000),
     "console": ("a program prints a line", 100, 10_000),
+    "control-register": ("write a control register (CR2) and read it back", 1000, 100_000),
 }
 
 # The instructions in the order in which the guest reports them, each with what makes it sensitive.

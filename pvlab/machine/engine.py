@@ -54,7 +54,8 @@ _KNOWN, _NEW_POINTS = 1, 2          # what Python answers to hooks.c
 
 class _Block(ctypes.Structure):
     _fields_ = [("key", ctypes.c_uint64), ("address", ctypes.c_uint64), ("size", ctypes.c_uint32),
-                ("instructions", ctypes.c_uint32), ("repeat", ctypes.c_uint64)]
+                ("instructions", ctypes.c_uint32), ("repeat", ctypes.c_uint64), ("tally", ctypes.c_uint64),
+                ("held", ctypes.c_uint64)]
 
 
 _DESCRIBE = ctypes.CFUNCTYPE(None, ctypes.c_uint32)
@@ -68,7 +69,8 @@ class _State(ctypes.Structure):
         "instructions", "extra", "blocks", "stop_instructions", "stop_blocks", "stop_extra", "repeat", "point", "pass_", "fault")]
     _fields_ += [(name, ctypes.c_uint32) for name in ("why", "vector", "current", "continued", "window", "used",
                                                      "answer", "unused")]
-    _fields_ += [("newest", ctypes.c_uint64), ("describe", _DESCRIBE), ("given_up", _GIVEN_UP),
+    _fields_ += [("newest", ctypes.c_uint64), ("tally", ctypes.c_uint64), ("cache_begin", ctypes.c_uint64),
+                 ("cache_size", ctypes.c_uint64), ("describe", _DESCRIBE), ("given_up", _GIVEN_UP),
                  ("table", _Block * BLOCKS)]
 
 
@@ -97,7 +99,9 @@ class Engine:
 
     `describe(address, size)` is asked about each block of guest code when it is first seen. It answers
     (offsets of its instructions, address of a REP string instruction that ends it or NOWHERE, addresses of
-    instructions that the engine must stop before).
+    instructions that the engine must stop before). A translator's own code, in [state.cache_begin, + cache_size), is
+    weighed by what it stands for: its offsets are those at which a guest instruction has retired, and the answer
+    goes on with (what it adds to state.tally, whether the engine may not stop at its beginning).
     """
 
     def __init__(self, arch: int, mode: int, model: int, counting: bool = True,
@@ -174,7 +178,8 @@ class Engine:
     def _on_new_block(self, index: int) -> None:
         try:
             block = self.state.table[index]
-            offsets, block.repeat, points = self._describe(block.address, block.size)
+            offsets, block.repeat, points, *more = self._describe(block.address, block.size)
+            block.tally, block.held = more or (0, 0)
             block.instructions = len(offsets)
             self._offsets[index] = offsets
             fresh = [point for point in points if point not in self._points]
@@ -224,6 +229,12 @@ class Engine:
     def forget_code(self, begin: int, end: int) -> None:
         """Code in [begin, end), virtual addresses of the current address space, changed from outside."""
         uclib.uc_ctl(self._handle, _REMOVE_CACHE, ctypes.c_uint64(begin), ctypes.c_uint64(end))
+
+    def forget_all_code(self) -> None:
+        """Code changed from outside, and by which addresses it runs is not known."""
+        self.uc.ctl_flush_tb()
+        ctypes.memset(self.state.table, 0, ctypes.sizeof(self.state.table))
+        self.state.used = self.state.newest = 0
 
     def register(self, number: int) -> int:
         value = ctypes.c_uint64()

@@ -4,6 +4,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+from collections.abc import Callable
 
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 
@@ -56,3 +57,22 @@ class Ram:
 
     def _outside(self, address: int) -> Dead:
         return Dead(f"physical address {address:#x} is outside RAM ({self.size:#x} bytes)")
+
+
+class Dma:
+    """RAM as a device sees it, which reaches past the CPU: `wrote(address, size)` is told of each change.
+
+    `used(size)` is told of every access, so that what a guest makes its devices do can be weighed.
+    """
+
+    def __init__(self, ram: Ram, wrote: Callable[[int, int], None], used: Callable[[int], None]):
+        self.size, self._ram, self._wrote, self._used = ram.size, ram, wrote, used
+
+    def read(self, address: int, size: int) -> bytes:
+        self._used(size)
+        return self._ram.read(address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        self._used(len(data))
+        self._ram.write(address, data)
+        self._wrote(address, len(data))

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from pvlab.errors import PvlabError
 from pvlab.monitors.base import BUDGET, Monitor
+from pvlab.monitors.binary_translation import BinaryTranslation
 from pvlab.monitors.native import Native
 from pvlab.monitors.trap_and_emulate import TrapAndEmulate
 
-__all__ = ["BUDGET", "Monitor", "MonitorError", "Native", "TrapAndEmulate", "monitor", "techniques"]
+__all__ = ["BUDGET", "BinaryTranslation", "Monitor", "MonitorError", "Native", "TrapAndEmulate", "monitor", "techniques"]
 
-_TECHNIQUES = (Native, TrapAndEmulate)
+_TECHNIQUES = (Native, TrapAndEmulate, BinaryTranslation)
 
 
 class MonitorError(PvlabError):

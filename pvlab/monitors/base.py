@@ -1,9 +1,12 @@
 """The run loop, once: enter the guest, take the exit, handle it, go on. A technique is what it does differently."""
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
+from pvlab.devices.backends.disk import Disk
+from pvlab.devices.backends.lend import lent
 from pvlab.devices.debug import PowerOff
 from pvlab.errors import PvlabError
 from pvlab.machine.engine import Why
@@ -37,15 +40,24 @@ class Monitor:
     name = ""
     description = ""
 
-    def run(self, guest, budget: int = BUDGET, progress: Callable[[int, int], None] | None = None) -> Run:
+    def run(self, guest, budget: int = BUDGET, progress: Callable[[int, int], None] | None = None,
+            disk: Disk | str | os.PathLike | None = None, network=None) -> Run:
         """Boot the guest and run it to its end.
+
+        disk: a back end, or an image file's name as `open_disk` takes it; it enters the digest. Without one the
+        machine has a scratch disk of its own, which enters the digest once the guest has touched it.
 
         budget: guest instructions after which the run is stopped, with the outcome "budget"; stops of the engine have
         a limit that follows from it (see ALLOWANCE). progress(done, budget) is called now and then.
         """
         if budget < 1:
             raise PvlabError(f"a budget of {budget} instructions is none: give at least 1")
+        with lent(disk) as self.disk:
+            return self._run(guest, budget, progress, network)
+
+    def _run(self, guest, budget: int, progress: Callable[[int, int], None] | None, network) -> Run:
         began = time.perf_counter()
+        self.network = network
         self.trace = Trace()
         self.left_by_timer = False
         self._idle = 0            # nanoseconds skipped while the guest waited
@@ -66,8 +78,9 @@ class Monitor:
             outcome, detail = "crashed", str(dead)
         output = bytes(self.board.console.output)
         result = b"" if guest.image.result is None else self.machine.ram.read(*guest.image.result)
+        disks = [self.disk] if getattr(self.disk, "touched", True) else []
         return Run(guest.name, dict(guest.parameters), self.name, outcome, detail, output, self.machine.instructions,
-                   self.trace, digest([output, result]), result, time.perf_counter() - began)
+                   self.trace, digest([output, *disks, result]), result, time.perf_counter() - began)
 
     # ------------------------------------------------------------------------------------------- the loop
     def _loop(self, budget: int) -> None:
@@ -80,7 +93,7 @@ class Monitor:
             event = board.next_event()
             if event is not None:
                 until = min(until, max(event - self._idle, machine.instructions + 1))
-            why = machine.enter(until)
+            why = self.enter(until)
             self.left_by_timer = why is Why.DEADLINE and event is not None and self.now >= event
             if why is not Why.DEADLINE:
                 self.dispatch(why)
@@ -124,6 +137,10 @@ class Monitor:
         Otherwise see to it that we are called when it can; the answer may be an instruction count to stop at.
         """
         raise NotImplementedError
+
+    def enter(self, until: int) -> Why:
+        """Let the guest run until something stops the engine, or `until` instructions have retired."""
+        return self.machine.enter(until)
 
     def dispatch(self, why: Why) -> None:
         """Handle a stop of the engine that is no deadline. What asks for the monitor's work adds to `_visits`."""

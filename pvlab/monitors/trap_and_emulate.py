@@ -64,17 +64,21 @@ class TrapAndEmulate(X86Monitor):
         if found is None:
             super().on_fault(vector, code, address)
         else:
-            self._emulate(instruction, *found)
+            self.emulate(instruction, *found)
 
     def on_special(self, instruction) -> bool:
         if instruction.mnemonic != "sysenter":
             return False
-        self._emulate(instruction, *emulate.find(instruction))
+        self.emulate(instruction, *emulate.find(instruction))
         return True
 
-    def _emulate(self, instruction, reason, handler) -> None:
-        vcpu, machine, flags = self.vcpu, self.machine, self.machine.raw_flags
+    def emulate(self, instruction, reason, handler) -> None:
         self.leave(reason, instruction.text)
+        self.perform(instruction, reason, handler)
+
+    def perform(self, instruction, reason, handler) -> None:
+        """Do to the virtual CPU what the instruction does, by its handler, and what follows from it."""
+        vcpu, machine, flags = self.vcpu, self.machine, self.machine.raw_flags
         try:
             what_next = handler(vcpu, instruction)
         except Fault as fault:
@@ -92,21 +96,31 @@ class TrapAndEmulate(X86Monitor):
             self.end_of_step(flags)
 
     # ------------------------------------------------------------------------------------------- memory
+    def device_wrote(self, physical: int, size: int) -> None:
+        super().device_wrote(physical, size)
+        for page in range(physical & ~4095, physical + size, 4096):
+            if self.shadow.traces(page):
+                begin, end = max(physical, page), min(physical + size, page + 4096)
+                self.shadow.guest_wrote(begin, end - begin)
+                self.vcpu.mappings_changed()
+
     def _page_fault(self, code: int, address: int) -> None:
         """A true fault is the guest's own; a hidden one is ours; a write to a page table is watched."""
         vcpu, text = self.vcpu, self.text()
-        if not vcpu.cr0 & CR0_PG:
-            raise Dead(f"physical address {address:#x} is not memory (used at {self.machine.eip:#010x}; "
-                       f"RAM ends at {self.machine.ram.size:#x})")
+        if not vcpu.cr0 & CR0_PG and address >= self.machine.ram.size:
+            self.device_memory(address)
+            return
         try:
             found = self._translate(code, address)
         except Fault as fault:
             self.leave("page-fault:guest", text)
             self.deliver("page-fault", fault.vector, fault.code, fault.address)
             return
-        if self._protected(code, found):
-            self.leave("page-table-write", text)
-            self._write_through(address, found)
+        if found.physical >= self.machine.ram.size:
+            self.device_memory(found.physical)
+        elif self._protected(code, found):
+            self.leave(self.reason_of_write(found), text)
+            self.write_through(address, found)
         else:
             self.leave("page-fault:shadow", text)
             self.shadow.fill(address, found)
@@ -119,7 +133,11 @@ class TrapAndEmulate(X86Monitor):
         """A write that the guest may do and the shadow does not allow: to a page table, or past CR0.WP = 0."""
         return bool(code & CODE_WRITE) and (self.shadow.traces(found.physical) or not found.writable)
 
-    def _write_through(self, address: int, found: Translation) -> None:
+    def reason_of_write(self, found: Translation) -> str:
+        """Why the write to this protected page is watched."""
+        return "page-table-write"
+
+    def write_through(self, address: int, found: Translation) -> None:
         """Let one instruction write to a protected page (or to two), then drop what their old contents stood for."""
         machine, shadow, ram, flags = self.machine, self.shadow, self.machine.ram, self.machine.raw_flags
         opened = {address & ~4095: found}
@@ -148,6 +166,8 @@ class TrapAndEmulate(X86Monitor):
             try:
                 found = self._translate(code, address)
             except Fault:
+                found = None
+            if found is None or found.physical >= ram.size:
                 self.dispatch(why)
                 return
             if self._protected(code, found):

@@ -122,7 +122,7 @@ class VirtualCpu:
         """See paging.walk. Setting accessed bits changes no shadow entry: those exist only where the bit is set."""
         return walk(self.machine.ram, self.mmu, address, **access)
 
-    def _physical(self, address: int, write: bool, user: bool) -> int:
+    def physical(self, address: int, write: bool, user: bool) -> int:
         """Translate by the virtual CPU's own TLB, which the guest has to flush like a real one."""
         key = address >> 12, write, user
         frame = self._tlb.get(key)
@@ -133,12 +133,12 @@ class VirtualCpu:
     def read_linear(self, address: int, size: int, user: bool = False) -> bytes:
         ram = self.machine.ram
         if (address & 4095) + size <= 4096:
-            return ram.read(self._physical(address, False, user), size)
-        return b"".join(ram.read(self._physical(start, False, user), length) for start, length in pages(address, size))
+            return ram.read(self.physical(address, False, user), size)
+        return b"".join(ram.read(self.physical(start, False, user), length) for start, length in pages(address, size))
 
     def write_linear(self, address: int, data: bytes, user: bool = False) -> None:
         """Every page is checked before the first byte is written; shadow tables follow."""
-        targets = [(self._physical(start, True, user), length) for start, length in pages(address, len(data))]
+        targets = [(self.physical(start, True, user), length) for start, length in pages(address, len(data))]
         done = 0
         for physical, length in targets:
             self.machine.ram.write(physical, data[done:done + length])
@@ -150,7 +150,7 @@ class VirtualCpu:
 
     def check_writable(self, address: int, size: int, user: bool) -> None:
         for start, _ in pages(address, size):
-            self._physical(start, True, user)
+            self.physical(start, True, user)
 
     # -- instructions -------------------------------------------------------------------------------------------
     @property

@@ -5,11 +5,12 @@ A technique says in `start` how the guest's machine is prepared and whose state 
 """
 from __future__ import annotations
 
+from pvlab.devices.backends.source import Source
 from pvlab.devices.pc import Pc
 from pvlab.errors import PvlabError
 from pvlab.machine.engine import Why
-from pvlab.machine.memory import Dead
-from pvlab.machine.x86 import control, io
+from pvlab.machine.memory import Dead, Dma
+from pvlab.machine.x86 import control, io, mmio
 from pvlab.machine.x86.cpu import EAX, EBX, ESP, IF, SS, TF, VM
 from pvlab.machine.x86.decode import STOP_BEFORE
 from pvlab.machine.x86.events import raise_event
@@ -33,7 +34,11 @@ class X86Monitor(Monitor):
     def prepare(self, guest) -> None:
         """A PC with the image loaded, and the CPU as a Multiboot loader leaves it."""
         self.machine = machine = self.make_machine(guest.memory)
-        self.board = Pc(lambda: self.now)
+        self.peer = Source(lambda: self.now) if self.network is None else None
+        self.board = Pc(lambda: self.now, Dma(machine.ram, self.device_wrote, self._weigh), self.disk,
+                        self.peer.port if self.peer else self.network)
+        if self.peer:
+            self.board.add_timed(self.peer)
         image = guest.image
         for address, data, size in image.segments:
             machine.ram.write(address, data)
@@ -45,6 +50,14 @@ class X86Monitor(Monitor):
         machine.ram.write(_INFO, b"".join(word.to_bytes(4, "little") for word in info))
         machine.regs[EAX], machine.regs[EBX], machine.regs[ESP] = _MULTIBOOT_MAGIC, _INFO, _STACK
         machine.eip = image.entry
+
+    def _weigh(self, size: int) -> None:
+        """A device's access to memory is work of the host as well: that of some microseconds."""
+        self.machine.state.extra += 50 + size // 16
+
+    def device_wrote(self, physical: int, size: int) -> None:
+        """A device changed guest memory."""
+        self.machine.device_wrote(physical, size)
 
     def make_machine(self, memory: int) -> Machine:
         return Machine(memory, stop_before=self.stop_before)
@@ -72,8 +85,7 @@ class X86Monitor(Monitor):
         elif why is Why.HALTED:
             self.on_halt()
         elif why is Why.UNMAPPED:
-            raise Dead(f"physical address {machine.state.fault:#x} is not memory "
-                       f"(used at {machine.eip:#010x}; RAM ends at {machine.ram.size:#x})")
+            self.device_memory(machine.state.fault)
         elif why is Why.ENGINE_ERROR:
             raise Dead(f"the engine cannot go on at {machine.eip:#010x}: {machine.engine.error}")
         elif why is Why.ABORTED:
@@ -132,6 +144,27 @@ class X86Monitor(Monitor):
             self.trace.accesses.add(name, at, instruction.text, machine.instructions)
         try:
             if io.execute(self.processor, instruction, access, self.board.ports, note):
+                machine.retire(instruction.size)
+            self.end_of_step(flags)
+        except Fault as fault:
+            self.deliver(EXCEPTIONS[fault.vector], fault.vector, fault.code, fault.address)
+
+    def device_memory(self, physical: int) -> None:
+        """The instruction at EIP has an operand at a physical address that is no RAM: a device's register."""
+        machine, processor = self.machine, self.processor
+        instruction = processor.instruction()
+        if instruction is None or self.board.mmio.find(physical) is None:
+            raise Dead(f"physical address {physical:#x} is not memory (used at {machine.eip:#010x}; RAM ends at "
+                       f"{machine.ram.size:#x})")
+        self.leave("mmio:write" if mmio.writes(instruction) else "mmio:read", instruction.text)
+        at, flags = machine.linear_eip, machine.raw_flags
+        self._visits -= 1         # as for ports
+
+        def note(write: bool, device) -> None:
+            self._visits += 1
+            self.trace.accesses.add(device.name, at, instruction.text, machine.instructions)
+        try:
+            if mmio.execute(processor, instruction, mmio.Memory(processor, machine.ram.size, self.board.mmio, note)):
                 machine.retire(instruction.size)
             self.end_of_step(flags)
         except Fault as fault:

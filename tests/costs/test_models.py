@@ -68,6 +68,10 @@ def test_the_published_figures():
     assert cycles("p4-672-2006", "access", "port-0x80:read") == 3209
     assert cycles("p4-672-2006", "access", "port-0x80:write") is None
     assert cycles("p4-672-2006", "exit", "cli", "trap-and-emulate") is None
+    assert cycles("p4-672-2006", "exit", "exception", "binary-translation") == 3223
+    assert cycles("p4-672-2006", "exit", "page-fault:guest", "binary-translation") == 1093 + 3223 - 889
+    assert cost_model("p4-672-2006").cell("exit", "int", "binary-translation").parts == {"hardware": None, "monitor": 2334}
+    assert cycles("p4-672-2006", "exit", "io:read", "binary-translation") is None
     assert cycles("xeon-2400-2003", "event", "page-fault") == 3408
     assert cycles("xeon-2400-2003", "event", "int") == 1080
     assert cycles("xeon-2400-2003", "exit", "cli", "trap-and-emulate") is None

@@ -51,7 +51,7 @@ def nanosecond(counts):
 
 def test_a_timer_that_nobody_set_does_not_tick():
     timer = Timer()
-    assert timer.pit.next_tick() is None
+    assert timer.pit.next_event() is None
     assert timer.at(10**12).ticks == []
 
 
@@ -64,7 +64,7 @@ def test_a_periodic_timer_ticks_at_whole_multiples_of_its_count(control, count, 
     timer.program(control, count)
     for tick in range(1, 100):
         due = start + nanosecond(tick * count)
-        assert timer.pit.next_tick() == due
+        assert timer.pit.next_event() == due
         assert len(timer.at(due - 1).ticks) == tick - 1, "not a nanosecond early"
         assert len(timer.at(due).ticks) == tick
 
@@ -73,7 +73,7 @@ def test_a_million_ticks_do_not_drift():
     timer = Timer()
     timer.program(RATE, 1193)            # what Linux and others use for 1,000 ticks a second
     for _ in range(1_000_000):
-        timer.at(timer.pit.next_tick())
+        timer.at(timer.pit.next_event())
     assert len(timer.ticks) == 1_000_000
     assert timer.ticks[-1] == nanosecond(1193 * 1_000_000)
     exact = 1193 * COUNT
@@ -86,7 +86,7 @@ def test_a_guest_that_was_busy_gets_one_tick_for_all_it_missed_and_the_next_in_t
     timer.program(RATE, 1000)
     timer.at(nanosecond(7500))
     assert len(timer.ticks) == 1
-    assert timer.pit.next_tick() == nanosecond(8000)
+    assert timer.pit.next_event() == nanosecond(8000)
 
 
 @pytest.mark.parametrize("count", [1, 2, 1000, 0xFFFF])
@@ -94,10 +94,10 @@ def test_mode_0_ticks_once(count):
     timer = Timer(777)
     timer.program(ONCE, count)
     due = 777 + nanosecond(count)
-    assert timer.pit.next_tick() == due
+    assert timer.pit.next_event() == due
     assert timer.at(due - 1).ticks == []
     assert timer.at(due).ticks == [due]
-    assert timer.pit.next_tick() is None
+    assert timer.pit.next_event() is None
     assert timer.at(due + 10**12).ticks == [due]
 
 
@@ -105,7 +105,7 @@ def test_mode_0_ticks_once(count):
 def test_a_count_of_zero_is_65536(control):
     timer = Timer()
     timer.program(control, 0)
-    assert timer.pit.next_tick() == nanosecond(65536) == 54_925_402      # 18.2 times a second: the clock of MS-DOS
+    assert timer.pit.next_event() == nanosecond(65536) == 54_925_402      # 18.2 times a second: the clock of MS-DOS
 
 
 def test_a_new_count_begins_a_new_period():
@@ -113,18 +113,18 @@ def test_a_new_count_begins_a_new_period():
     timer.program(RATE, 1000)
     timer.now = 5000
     timer.program(RATE, 50)
-    assert timer.pit.next_tick() == 5000 + nanosecond(50)
+    assert timer.pit.next_event() == 5000 + nanosecond(50)
 
 
 def test_a_control_word_stops_the_timer_until_a_count_is_written():
     timer = Timer()
     timer.program(RATE, 1000)
     timer.out(CONTROL, RATE)
-    assert timer.pit.next_tick() is None
+    assert timer.pit.next_event() is None
     timer.out(CHANNEL, 0xE8)
-    assert timer.pit.next_tick() is None, "half a count is none"
+    assert timer.pit.next_event() is None, "half a count is none"
     timer.out(CHANNEL, 0x03)
-    assert timer.pit.next_tick() == nanosecond(1000)
+    assert timer.pit.next_event() == nanosecond(1000)
 
 
 MODES = [(0x30, False), (0x34, True), (0x36, True), (0x3C, True), (0x3E, True)]    # 0x3C, 0x3E: 2 and 3 again
@@ -134,8 +134,8 @@ MODES = [(0x30, False), (0x34, True), (0x36, True), (0x3C, True), (0x3E, True)] 
 def test_two_mode_numbers_have_two_encodings(control, periodic):
     timer = Timer()
     timer.program(control, 100)
-    timer.at(timer.pit.next_tick())
-    assert (timer.pit.next_tick() is not None) is periodic
+    timer.at(timer.pit.next_event())
+    assert (timer.pit.next_event() is not None) is periodic
 
 
 # ------------------------------------------------------------------------------------- halves
@@ -150,7 +150,7 @@ def test_a_count_is_written_as_low_byte_high_byte_or_both(control, values, count
     timer = Timer()
     timer.out(CONTROL, control)
     timer.out(CHANNEL, *values)
-    assert timer.pit.next_tick() == nanosecond(count)
+    assert timer.pit.next_event() == nanosecond(count)
 
 
 READS = [(0x34, [0xE8, 0x03, 0xE8, 0x03]), (0x14, [0xE8, 0xE8]), (0x24, [0x03, 0x03])]
@@ -201,7 +201,7 @@ def test_the_other_channels_count_and_interrupt_nobody():
     timer = Timer()
     timer.out(CONTROL, 0xB4)             # channel 2, mode 2, both bytes: the loudspeaker's
     timer.out(0x42, 0xE8, 0x03)
-    assert timer.pit.next_tick() is None
+    assert timer.pit.next_event() is None
     timer.now = nanosecond(1)
     assert timer.read(0x42) | timer.read(0x42) << 8 == 999
     assert timer.at(10**9).ticks == []

@@ -6,6 +6,7 @@ Bochs's and QEMU's, and so is the switch at 0xF4: a guest that prints and ends b
 """
 import pytest
 
+from pvlab.devices.backends.disk import patterned
 from pvlab.devices.bus import Ports
 from pvlab.devices.debug import DebugConsole, DebugExit, PowerOff
 from pvlab.devices.pc import Pc
@@ -25,7 +26,7 @@ class Recorder:
         self.seen.append(("write", port, size, value))
 
 
-UNKNOWN = [(port, size, (1 << 8 * size) - 1) for port in (0, 0x60, 0x80, 0x3F8, 0xFFFF) for size in (1, 2, 4)]
+UNKNOWN = [(port, size, (1 << 8 * size) - 1) for port in (0, 0x60, 0x80, 0x1F0, 0xFFFF) for size in (1, 2, 4)]
 
 
 @pytest.mark.parametrize("port, size, expected", UNKNOWN)
@@ -96,9 +97,11 @@ def test_a_read_of_the_switch_does_nothing():
 
 
 BOARD = {0x20: "pic", 0x21: "pic", 0xA0: "pic", 0xA1: "pic", 0x40: "pit", 0x41: "pit", 0x42: "pit", 0x43: "pit",
-         0xE9: "debug-console", 0xF4: "debug-exit"}
+         0xE9: "debug-console", 0xF4: "debug-exit", **dict.fromkeys(range(0x3F8, 0x400), "uart")}
+DISK = dict.fromkeys((*range(0x1F0, 0x1F8), 0x3F6), "ata")
 
 
-def test_what_stands_where_on_the_board():
-    ports = Pc(lambda: 0).ports
-    assert {port: ports.name(port) for port in range(0x10000) if not ports.name(port).startswith("port-")} == BOARD
+@pytest.mark.parametrize("disk, expected", [(None, BOARD), (patterned(8), BOARD | DISK)])
+def test_what_stands_where_on_the_board(disk, expected):
+    ports = Pc(lambda: 0, disk=disk).ports
+    assert {port: ports.name(port) for port in range(0x10000) if not ports.name(port).startswith("port-")} == expected

@@ -25,6 +25,7 @@ REPORTS = {
     "timer": ("ticks", "wanted", lambda n: n),
     "idle": ("waits", "wanted", lambda n: n),
     "console": ("lines", "bytes", lambda n: 13 * n),
+    "control-register": ("writes", "sum", lambda n: n),
 }
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pvlab.machine.engine import NOWHERE
@@ -70,7 +71,7 @@ def describe_block(code: bytes, rest: bytes, address: int, wide: bool,
         offsets.append(at - address)
         end = at - address + size
         prefix, _, name = mnemonic.rpartition(" ")
-        if name in stop_before or name == "mov" and _special_move(operands) in stop_before:
+        if name in stop_before or name in ("mov", "push") and _special_move(operands) in stop_before:
             points.append(at)
         repeat = at if prefix.startswith("rep") and name.startswith(_STRING) else NOWHERE
     if end < len(code):        # no instruction, though the engine may take it for one: #UD (see Monitor.on_point)
@@ -80,10 +81,19 @@ def describe_block(code: bytes, rest: bytes, address: int, wide: bool,
     return offsets, repeat, points
 
 
+def lines(code: bytes, address: int, count: int = 0) -> Iterator[tuple[int, int, str]]:
+    """(address, size, text) of the first `count` (0: of all) instructions in 32-bit `code`, up to bytes that are none."""
+    for at, size, mnemonic, operands in _capstone(True, False).disasm_lite(code, address, count):
+        yield at, size, f"{mnemonic} {operands}".strip()
+
+
 def _special_move(operands: str) -> str:
-    """'mov-cr0' or 'mov-cr4' for writing that register, 'mov-dr' for a debug register, '' for any other MOV."""
+    """'mov-cr0' or 'mov-cr4' for writing that register, 'mov-dr' for a debug register, 'mov-from-cs' for reading CS or SS
+    (by PUSH, too), '' for any other MOV or PUSH."""
     if operands.startswith("cr"):
         return f"mov-{operands[:3]}"
+    if operands.endswith(("cs", "ss")):
+        return "mov-from-cs"
     return "mov-dr" if "dr" in operands else ""
 
 

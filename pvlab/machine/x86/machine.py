@@ -41,7 +41,9 @@ class Machine:
         self.state = self.engine.state
         self._stop_before = stop_before
         self.live_mmu = lambda: self.mmu     # by which tables the running guest's code is found in RAM
-        self._code_pages: set[int] = set()
+        self.describe_cached = None          # a translator's answer for its own code: see Engine
+        self._code_pages: set[int] = set()       # of linear addresses
+        self._code_frames: set[int] = set()      # and of physical ones
         self.dr = list(control.DEBUG_RESET)
         self._reset()
 
@@ -118,12 +120,16 @@ class Machine:
 
     def _describe(self, address: int, size: int) -> tuple[list[int], int, list[int]]:
         """Called inside a run, which may have gone to other code segments and page tables since the last stop."""
+        if address - self.state.cache_begin in range(self.state.cache_size):
+            return self.describe_cached(address, size)
         self.engine.save()
         mmu = self.live_mmu()
         self._code_pages.update((address >> 12, address + size - 1 >> 12))
         wide = bool(self._cs.flags & 1 << 22)
         try:
             code = self._read(mmu, address, size, mark=False)
+            self._code_frames.update(walk(self.ram, mmu, start, mark=False).physical >> 12
+                                     for start, _ in pages(address, size))
         except (Fault, Dead):
             # The guest changed its page tables and flushed no TLB: the engine still knows the code, memory does not.
             return list(range(self.engine.uc.ctl_request_cache(address)[1])), NOWHERE, []
@@ -225,6 +231,10 @@ class Machine:
             done += length
         self.wrote(address, len(data))
 
+    def physical(self, address: int, write: bool, user: bool) -> int:
+        """Where this access to a linear address leads, which may be no memory. May raise Fault."""
+        return walk(self.ram, self.mmu, address, write=write, user=user).physical
+
     def check_writable(self, address: int, size: int, user: bool) -> None:
         """Raise Fault where a write would."""
         for start, _ in pages(address, size):
@@ -235,6 +245,12 @@ class Machine:
         if address >> 12 in self._code_pages or address + size - 1 >> 12 in self._code_pages:
             self.engine.restore()
             self.engine.forget_code(address, address + size)
+
+    def device_wrote(self, address: int, size: int) -> None:
+        """Physical memory was changed by a device."""
+        if not self._code_frames.isdisjoint(range(address >> 12, address + size + 4095 >> 12)):
+            self.engine.forget_all_code()
+            self._code_frames.clear()
 
     def instruction(self) -> Instruction | None:
         """The instruction at EIP, or None where its bytes cannot be read or are none."""

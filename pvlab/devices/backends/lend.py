@@ -1,0 +1,58 @@
+"""Which disk a run gets: the one that was given, an image file opened for it, or a scratch disk."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pvlab.devices.backends.disk import Disk, MemoryDisk, open_image, patterned
+
+SCRATCH = 2048                  # sectors: 1 MiB
+_MODES = {"ro": "read-only", "cow": "copy-on-write", "rw": "read-write"}
+
+
+class ScratchDisk(Disk):
+    """What a machine has where nobody gave it a disk: 1 MiB of known contents (see `patterned`), made when touched."""
+
+    def __init__(self):
+        super().__init__(SCRATCH)
+        self._contents: MemoryDisk | None = None
+
+    @property
+    def touched(self) -> bool:
+        """Whether a sector has been read or written."""
+        return self._contents is not None
+
+    @property
+    def _disk(self) -> MemoryDisk:
+        if self._contents is None:
+            self._contents = patterned(self.sectors)
+        return self._contents
+
+    def _load(self, sector: int, count: int) -> bytes:
+        return self._disk.read(sector, count)
+
+    def _store(self, sector: int, data: bytes) -> None:
+        self._disk.write(sector, data)
+
+
+def open_disk(name: str | os.PathLike) -> Disk:
+    """An image file as a disk: FILE, which the guest may write, FILE:ro or FILE:cow. DiskError says what is wrong."""
+    text = os.fspath(name)
+    path, colon, mode = text.rpartition(":")
+    if not colon or mode not in _MODES:
+        path, mode = text, "rw"
+    return open_image(path, _MODES[mode])
+
+
+@contextmanager
+def lent(disk: Disk | str | os.PathLike | None) -> Iterator[Disk]:
+    """The disk for one run. What is opened here is closed here."""
+    if isinstance(disk, Disk):
+        yield disk
+        return
+    opened = ScratchDisk() if disk is None else open_disk(disk)
+    try:
+        yield opened
+    finally:
+        opened.close()
