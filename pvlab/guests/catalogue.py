@@ -154,7 +154,7 @@ class Entry:
 
 # Each workload of the kernel: what it does n times, and the default and greatest n. At its greatest, n keeps a run on
 # the bare machine within the default budget of instructions.
-WORKLOADS = {
+CPU_WORKLOADS = {
     "compute": ("arithmetic in user mode: find the primes below 512", 1000, 10_000),
     "syscall": ("a system call that does nothing", 1000, 100_000),
     "context-switch": ("one process gives way to another, in another address space", 1000, 100_000),
@@ -169,11 +169,14 @@ WORKLOADS = {
     "idle": ("wait for the next timer interrupt, the CPU halted", 20, 1000),
     "console": ("a program prints a line", 100, 10_000),
     "control-register": ("write a control register (CR2) and read it back", 1000, 100_000),
+}
+IO_WORKLOADS = {
     "disk-read": ("read a sector of the disk", 64, 5000),
     "disk-write": ("write a sector of the disk", 64, 5000),
     "net-send": ("send a packet", 500, 20_000),
     "net-receive": ("receive a packet", 500, 20_000),
 }
+WORKLOADS = CPU_WORKLOADS | IO_WORKLOADS
 
 # What the workloads that use devices can be given besides: see guests/kernel/disk.c, net.c, console.c and virtio.c.
 _DISK, _NET = ("disk-read", "disk-write"), ("net-send", "net-receive")
