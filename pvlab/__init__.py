@@ -22,8 +22,10 @@ _HOME = {
     "probe": "machine.x86.probe",
     "Run": "trace", "Trace": "trace", "Exit": "trace",
     "Table": "tables", "PvlabError": "errors",
-    "comparer": "widgets", "explorer": "widgets",
-    "plots": "plots", "widgets": "widgets",
+    "check": "course.checking", "hint": "course.hints",
+    "comparer": "widgets", "explorer": "widgets", "ring_viewer": "widgets",
+    "ladder": "dots", "ring": "rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
+    "plots": "plots", "rings": "rings", "widgets": "widgets",
 }
 __all__ = [*_HOME, "__version__"]
 

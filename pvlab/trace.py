@@ -19,180 +19,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pvlab.machine.s390x.faults import CLASSES, PROGRAM
 from pvlab.machine.x86.faults import EXCEPTIONS
+from pvlab.reasons import REASONS
 
 if TYPE_CHECKING:
     from pvlab.costs import Bill
 
-# Every reason for which a guest can leave for its monitor, and what it means. The set is closed: a trace refuses
-# any other name, so a reader can look up here whatever a lesson, a chart or a JSON report shows. `REASONS` is all of
-# them; the parts are named after who gives them.
-TRAPPED = {
-    # privileged instructions: the CPU itself raises #GP outside ring 0
-    "cli": "CLI: the guest disables interrupts",
-    "sti": "STI: the guest enables interrupts",
-    "hlt": "HLT: the guest waits for an interrupt",
-    "mov-cr0": "MOV to or from CR0 (paging, write protection)",
-    "mov-cr2": "MOV to or from CR2 (the address of the last page fault)",
-    "mov-cr3": "MOV to or from CR3 (the root of the page tables)",
-    "mov-cr4": "MOV to or from CR4 (PAE and other modes)",
-    "mov-dr": "MOV to or from a debug register",
-    "clts": "CLTS: clear CR0.TS",
-    "lmsw": "LMSW: write the low bits of CR0",
-    "lgdt": "LGDT: load the GDT register",
-    "lidt": "LIDT: load the IDT register",
-    "lldt": "LLDT: load the LDT register",
-    "ltr": "LTR: load the task register",
-    "invlpg": "INVLPG: forget one page's translation",
-    "wbinvd": "WBINVD or INVD: write back or discard the caches",
-    "rdmsr": "RDMSR: read a model-specific register",
-    "wrmsr": "WRMSR: write a model-specific register",
-    "rdtsc": "RDTSC: read the time-stamp counter (CR4.TSD makes it trap)",
-    "rdpmc": "RDPMC: read a performance counter",
-    "iret": "IRET: return from an interrupt handler",
-    "sysexit": "SYSEXIT: return from a fast system call",
-    # segments: the monitor keeps the real descriptor table empty, so each use of one traps
-    "segment-load": "a data, stack or local segment register is loaded",
-    "far-transfer": "a far jump, call or return changes CS",
-    # devices
-    "io:read": "IN or INS: a read of an I/O port",
-    "io:write": "OUT or OUTS: a write to an I/O port",
-    # devices whose registers are in memory
-    "mmio:read": "a read of a device's register in memory",
-    "mmio:write": "a write to a device's register in memory",
-    # memory
-    "page-fault:shadow": "a hidden fault: the shadow page table lacked what the guest's own tables allow",
-    "page-fault:guest": "a true page fault, reflected to the guest",
-    "page-table-write": "a write to a page that the monitor has write-protected because it holds guest page tables",
-    # what the guest asked for or suffered, reflected through its own IDT
-    "int": "INT n: a software interrupt (a system call), reflected to the guest's kernel",
-    "sysenter": "SYSENTER: a fast system call, reflected to the guest's kernel",
-    "exception": "any other exception, reflected to the guest's kernel",
-    "interrupt": "an external interrupt arrived while the guest ran",
-    # s390x: privileged instructions, which the CPU refuses in the problem state, and those that CP must stop before
-    "lpsw": "LPSW: load a PSW of eight bytes",
-    "lpswe": "LPSWE: load a PSW, as at the end of every interruption handler",
-    "ssm": "SSM: set the system mask",
-    "stosm": "STOSM: store the system mask, then enable",
-    "stnsm": "STNSM: store the system mask, then disable",
-    "spka": "SPKA: set the PSW key",
-    "ipk": "IPK: insert the PSW key",
-    "sac": "SAC: set the address-space control",
-    "sacf": "SACF: the same, without serialization",
-    "iac": "IAC: insert the address-space control",
-    "epar": "EPAR: extract the primary address-space number",
-    "esar": "ESAR: extract the secondary address-space number",
-    "epsw": "EPSW: not privileged, and shows the PSW's mask; CP stops before it",
-    "lctl": "LCTL: load control registers, 32 bits each",
-    "lctlg": "LCTLG: load control registers",
-    "stctl": "STCTL: store control registers, 32 bits each",
-    "stctg": "STCTG: store control registers",
-    "spx": "SPX: set the prefix register",
-    "stpx": "STPX: store the prefix register",
-    "stidp": "STIDP: store the CPU's identification",
-    "stap": "STAP: store the CPU's address",
-    "stsi": "STSI: store system information",
-    "stfl": "STFL: store the facility list",
-    "stfle": "STFLE: the same, extended; not privileged, CP stops before it",
-    "iske": "ISKE: insert a storage key",
-    "sske": "SSKE: set a storage key",
-    "ivsk": "IVSK: insert a virtual storage key",
-    "rrbe": "RRBE: reset a reference bit",
-    "pfmf": "PFMF: clear frames and set their keys",
-    "ptlb": "PTLB: purge the translation-lookaside buffer",
-    "palb": "PALB: purge the ART-lookaside buffer",
-    "ipte": "IPTE: invalidate a page-table entry",
-    "idte": "IDTE: invalidate a DAT-table entry",
-    "csp": "CSP: compare and swap, and purge",
-    "cspg": "CSPG: the same, of eight bytes",
-    "lra": "LRA: load a real address",
-    "lray": "LRAY: the same, long displacement",
-    "lrag": "LRAG: the same, 64 bits",
-    "lura": "LURA: load by a real address",
-    "lurag": "LURAG: the same, 64 bits",
-    "stura": "STURA: store by a real address",
-    "sturg": "STURG: the same, 64 bits",
-    "tprot": "TPROT: test protection",
-    "tb": "TB: test and clear a block",
-    "mc": "MC: a monitor call",
-    "stck": "STCK: store the TOD clock; not privileged, CP stops before it",
-    "stckf": "STCKF: the same, without serialization",
-    "stcke": "STCKE: the same, extended",
-    "ectg": "ECTG: extract CPU time; not privileged, CP stops before it",
-    "sck": "SCK: set the TOD clock",
-    "sckpf": "SCKPF: set the TOD programmable field",
-    "sckc": "SCKC: set the clock comparator",
-    "stckc": "STCKC: store the clock comparator",
-    "spt": "SPT: set the CPU timer",
-    "stpt": "STPT: store the CPU timer",
-    "sigp": "SIGP: signal a processor",
-    "servc": "SERVC: call the service processor (SCLP)",
-    "ssch": "SSCH: start a channel program",
-    "tsch": "TSCH: test a subchannel, and take its status",
-    "stsch": "STSCH: store a subchannel's description",
-    "msch": "MSCH: modify a subchannel",
-    "tpi": "TPI: test for a pending I/O interruption",
-    "hsch": "HSCH: halt a subchannel",
-    "csch": "CSCH: clear a subchannel",
-    "rsch": "RSCH: resume a channel program",
-    "xsch": "XSCH: cancel a channel program",
-    "rchp": "RCHP: reset a channel path",
-    "stcrw": "STCRW: store a channel report word",
-    "schm": "SCHM: set channel monitoring",
-    "sal": "SAL: set the address limit",
-    "stcps": "STCPS: store channel-path status",
-    "svc": "SUPERVISOR CALL, reflected through the guest's low core",
-    "program-check": "a program check of the guest's own, reflected through its low core",
-    "not-simulated": "a privileged instruction that CP does not simulate: an operation exception to the guest",
-    # s390x: DIAGNOSE, the hypercall
-    "diagnose:0x00": "store the extended identification code",
-    "diagnose:0x08": "a CP command",
-    "diagnose:0x0c": "the pseudo timer: date, time and CPU time",
-    "diagnose:0x10": "release pages",
-    "diagnose:0x18": "standard disk I/O, done when it returns",
-    "diagnose:0x20": "general I/O, done when it returns",
-    "diagnose:0x24": "a device's type and features",
-    "diagnose:0x44": "give up the time slice",
-    "diagnose:0x58": "write to a 3270 console",
-    "diagnose:0x60": "the size of storage",
-    "diagnose:0x64": "named saved segments",
-    "diagnose:0x70": "activate the accounting of CPU time",
-    "diagnose:0x9c": "give up the time slice to a named CPU",
-    "diagnose:0x250": "block I/O",
-    "diagnose:0x258": "page-reference services: pseudo page faults",
-    "diagnose:0x288": "the watchdog: a time bomb",
-    "diagnose:0x308": "initial program load functions",
-    "diagnose:0x500": "KVM's hypercall",
-    "diagnose:user": "a code of a system's own user, X'100' to X'1FC'",
-    "diagnose:unknown": "a code that CP does not know: a specification exception to the guest",
-    "page-in": "the guest touched a page that CP had paged out",
-}
-
-# Binary translation gives those above, its own, and callouts of what is sensitive and does not trap.
-TRANSLATED = {
-    "translate": "a unit of guest code is translated",
-    "dispatch": "the cache is left for a unit that is translated: a look-up missed, or a branch is not chained",
-    "code-write": "a write to a page that holds translated code",
-    "step": "an instruction that is not translated runs alone, as it stands in the guest's memory",
-    "pushf": "PUSHF: show the flags, IF among them",
-    "popf": "POPF: set the flags, IF among them",
-    "sgdt": "SGDT: show the GDT register",
-    "sidt": "SIDT: show the IDT register",
-    "sldt": "SLDT: show the LDT register",
-    "str": "STR: show the task register",
-    "smsw": "SMSW: show the low half of CR0",
-    "lar": "LAR: show a descriptor's rights",
-    "lsl": "LSL: show a descriptor's limit",
-    "verr": "VERR: tell whether a segment may be read",
-    "verw": "VERW: tell whether a segment may be written",
-    "mov-from-cs": "MOV from CS or SS, PUSH CS or SS: show the privilege level",
-}
-
-REASONS = TRAPPED | TRANSLATED
-
 # Interrupts and exceptions that a guest can receive.
-EVENTS = (*EXCEPTIONS.values(), "int", "interrupt",
-          *(f"program:{name}" for name in (*PROGRAM.values(), "other")),
-          *(name for name in CLASSES.values() if name != "program"))
+EVENTS = tuple(dict.fromkeys((*EXCEPTIONS.values(), "int", "interrupt",
+                              *(f"program:{name}" for name in (*PROGRAM.values(), "other")),
+                              *(name for name in CLASSES.values() if name != "program"))))
 
 # How a run can end.
 OUTCOMES = {
@@ -234,7 +69,7 @@ class Log(Sequence):
         number = self._number.get(site)
         if number is None:
             if self._names is not None and reason not in self._names:
-                raise ValueError(f"'{reason}' is not in the table of names that trace.py holds")
+                raise ValueError(f"'{reason}' is not in the table of names that reasons.py and trace.py hold")
             number = self._number[site] = len(self._sites)
             self._sites.append(site)
         self._site.append(number)

@@ -52,15 +52,19 @@ class Guest:
 class Number:
     """A parameter that is a whole number, within limits that may depend on the value of another parameter, `by`.
 
-    `ranges` gives (default, least, most) for each value of that other parameter, or for None when there is none.
+    `ranges` gives (default, least, most) for each value of that other parameter, or for None when there is none. With
+    a value that is not in it, the guest has no such parameter.
     """
 
     description: str
     ranges: Mapping[str | None, tuple[int, int, int]]
     by: str | None = None
 
-    def check(self, name: str, value: int | str | None, others: Mapping[str, int | str]) -> int:
-        default, least, most = self.ranges[others.get(self.by) if self.by else None]
+    def check(self, name: str, value: int | str | None, others: Mapping[str, int | str]) -> int | None:
+        found = self.ranges.get(others.get(self.by) if self.by else None)
+        if found is None:
+            return _absent(name, value, self.by, others)
+        default, least, most = found
         if value is None:
             return default
         try:
@@ -82,21 +86,40 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """A parameter that is one of several names. `choices` gives each a line that says what it means."""
+    """A parameter that is one of several names. `choices` gives each a line that says what it means.
+
+    Which of them there are may depend on another parameter, `by`: `default` then gives for each of its values those
+    names, the default first. With a value that is not in it, the guest has no such parameter.
+    """
 
     description: str
     choices: Mapping[str, str]
-    default: str
+    default: str | Mapping[str, tuple[str, ...]]
+    by: str | None = None
 
-    def check(self, name: str, value: int | str | None, others: Mapping[str, int | str]) -> str:
+    def check(self, name: str, value: int | str | None, others: Mapping[str, int | str]) -> str | None:
+        names = self.default.get(others.get(self.by)) if self.by else (self.default, *self.choices)
+        if names is None:
+            return _absent(name, value, self.by, others)
         if value is None:
-            return self.default
-        if str(value) not in self.choices:
-            raise GuestError(f"{name}={value}: must be one of {', '.join(self.choices)}")
+            return names[0]
+        if str(value) not in names:
+            where = f" for {self.by}={others[self.by]}" if self.by else ""
+            raise GuestError(f"{name}={value}: must be one of {', '.join(names if self.by else self.choices)}{where}")
         return str(value)
 
     def to_dict(self) -> dict:
-        return {"description": self.description, "default": self.default, "choices": dict(self.choices)}
+        if not self.by:
+            return {"description": self.description, "default": self.default, "choices": dict(self.choices)}
+        return {"description": self.description, "by": self.by, "choices": dict(self.choices),
+                "default": {key: names[0] for key, names in self.default.items()},
+                "allowed": {key: list(names) for key, names in self.default.items()}}
+
+
+def _absent(name: str, value: int | str | None, by: str, others: Mapping[str, int | str]) -> None:
+    if value is not None:
+        where = f"for {by}={others[by]}" if by in others else f"where no {by} is used"
+        raise GuestError(f"{name}={value}: there is no such parameter {where}")
 
 
 @dataclass(frozen=True)
@@ -121,7 +144,9 @@ class Entry:
                 raise GuestError(f"the guest '{self.name}' has no parameter '{name}': {known}")
         filled: dict[str, int | str] = {}
         for name, parameter in self.parameters.items():
-            filled[name] = parameter.check(name, given.get(name), filled)
+            value = parameter.check(name, given.get(name), filled)
+            if value is not None:
+                filled[name] = value
         return filled
 
     def to_dict(self) -> dict:
@@ -132,7 +157,7 @@ class Entry:
 
 # Each workload of the kernel: what it does n times, and the default and greatest n. At its greatest, n keeps a run on
 # the bare machine within the default budget of instructions.
-WORKLOADS = {
+CPU_WORKLOADS = {
     "compute": ("arithmetic in user mode: find the primes below 512", 1000, 10_000),
     "syscall": ("a system call that does nothing", 1000, 100_000),
     "context-switch": ("one process gives way to another, in another address space", 1000, 100_000),
@@ -147,6 +172,40 @@ WORKLOADS = {
     "idle": ("wait for the next timer interrupt, the CPU halted", 20, 1000),
     "console": ("a program prints a line", 100, 10_000),
     "control-register": ("write a control register (CR2) and read it back", 1000, 100_000),
+}
+IO_WORKLOADS = {
+    "disk-read": ("read a sector of the disk", 64, 5000),
+    "disk-write": ("write a sector of the disk", 64, 5000),
+    "net-send": ("send a packet", 500, 20_000),
+    "net-receive": ("receive a packet", 500, 20_000),
+}
+WORKLOADS = CPU_WORKLOADS | IO_WORKLOADS
+
+# What the workloads that use devices can be given besides: see guests/kernel/disk.c, net.c, console.c and virtio.c.
+_DISK, _NET = ("disk-read", "disk-write"), ("net-send", "net-receive")
+_IO = {
+    "device": Choice("by which device", {
+        "ata": "an ATA disk by programmed I/O, one word by each IN or OUT",
+        "ata-rep": "the same, a sector by each REP INS or OUTS",
+        "e1000": "an Intel 82540EM network card, registers in memory",
+        "debug": "the debug port, a write to a byte",
+        "uart": "a 16550 serial port, two accesses to a byte",
+        "virtio": "a virtio device, requests through a ring in memory"},
+        {**dict.fromkeys(_DISK, ("ata", "ata-rep", "virtio")), **dict.fromkeys(_NET, ("e1000", "virtio")),
+         "console": ("debug", "uart", "virtio")}, by="workload"),
+    "batch": Number("sectors to a request, or packets to a notification of the card",
+                    {**dict.fromkeys(_DISK, (1, 1, 32)), **dict.fromkeys(_NET, (1, 1, 128))}, by="workload"),
+    "depth": Number("requests that are under way at once (virtio)", dict.fromkeys(_DISK, (1, 1, 128)), by="workload"),
+    "size": Number("bytes of a packet", dict.fromkeys(_NET, (60, 60, 1514)), by="workload"),
+    "gap": Number("nanoseconds between two packets that arrive", {"net-receive": (20_000, 1000, 1_000_000)},
+                  by="workload"),
+    "moderation": Number("microseconds between two interrupts at least", {"e1000": (0, 0, 10_000)}, by="device"),
+    "suppression": Choice("how a virtio driver and its device spare each other notifications", {
+        "event-idx": "by the index from which on they are wanted", "flags": "by a flag for all of them",
+        "none": "not at all"}, {"virtio": ("event-idx", "flags", "none")}, by="device"),
+    "indirect": Choice("where a virtio buffer's parts are described", {
+        "no": "each by a descriptor of the ring", "yes": "in a table of their own, which takes one descriptor"},
+        {"virtio": ("no", "yes")}, by="device"),
 }
 
 # The instructions in the order in which the guest reports them, each with what makes it sensitive.
@@ -217,12 +276,15 @@ CATALOGUE = {entry.name: entry for entry in (
           parameters={"only": Choice("which instruction", INSTRUCTIONS, "all")}),
     Entry("kernel", "a small operating system: a ring 0 kernel, user programs, paging, a timer, system calls",
           (*(f"kernel/{name}" for name in ("main.c", "boot.S", "boot.c", "trap.S", "trap.c", "memory.c", "process.c",
-                                           "timer.c", "console.c", "workloads.c", "user.c")),
+                                           "timer.c", "console.c", "workloads.c", "user.c", "lines.c", "disk.c",
+                                           "ata.c", "net.c", "e1000.c", "uart.c", "virtio.c", "virtio_block.c",
+                                           "virtio_net.c", "virtio_console.c")),
            "runtime/parameters.c", "runtime/memory.c"),
           script="kernel/kernel.ld",
           parameters={
               "workload": Choice("what it does", {name: what for name, (what, _, _) in WORKLOADS.items()}, "syscall"),
               "n": Number("how often", {name: (n, 1, most) for name, (_, n, most) in WORKLOADS.items()}, by="workload"),
+              **_IO,
           }),
     *_S390X,
 )}

@@ -233,7 +233,7 @@ class Engine:
         uclib.uc_ctl(self._handle, _REMOVE_CACHE, ctypes.c_uint64(begin), ctypes.c_uint64(end))
 
     def forget_all_code(self) -> None:
-        """Code changed from outside, and by which addresses it runs is not known: translate all of it again."""
+        """Code changed from outside, and by which addresses it runs is not known."""
         uclib.uc_ctl(self._handle, _FLUSH_CODE)
         ctypes.memset(self.state.table, 0, ctypes.sizeof(self.state.table))
         self.state.used = self.state.newest = 0
