@@ -27,12 +27,14 @@ from pvlab.monitors.cp.diagnose import USER, user_code
 from pvlab.monitors.cp.diagnose.segments import check_segments, room as segments_room
 from pvlab.monitors.cp.paging import LATENCY, PFAULT_BEGUN, PFAULT_DONE, Pager, room as paging_room
 from pvlab.monitors.cp.simulation import INSTRUCTIONS, LOADED, Simulation
+from pvlab.monitors.cp.spin import is_spinning
 from pvlab.monitors.cp.vm import VirtualMachine
 
 _ENTRY_MASK = psw.EXTENDED | psw.BASIC         # as QEMU enters an ELF: supervisor state, 64-bit, everything disabled
 # Where QEMU (hw/s390x/ipl.c) puts the command line of an image that is entered as Linux is, and how much room it has.
 _LINUX_ENTRIES, _PARAMETERS, _PARAMETERS_SIZE = (0x10000, 0x800), 0x10480, 896
 _TIME_SLICE = 50_000                           # virtual nanoseconds, while another virtual CPU could run
+_PATIENCE = 500_000                            # instructions without an exit, after which CP looks what the guest does
 _MOVE_UNIT = 64                                # bytes that MVCL moves in the time of an instruction, or less
 MOST_CPUS = 8
 
@@ -83,7 +85,7 @@ class Cp(Monitor):
         frames = self.frames if self.frames is not None or self.segments else guest.frames
         room = paging_room(guest.memory) if frames is not None else segments_room(self.segments, guest.memory)
         self.machine = machine = Machine(guest.memory, stop_before=stop_before, room=room)
-        self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self.cpus or guest.cpus)
+        self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self._sleep, self.cpus or guest.cpus)
         vm.user_codes = self._user_codes
         vm.segments = self.segments
         if isinstance(self.disk, ScratchDisk):
@@ -105,7 +107,7 @@ class Cp(Monitor):
             cpu.running = False
             cpu.saved = machine.save_cpu()
         vm.load_psw(Psw(_ENTRY_MASK, guest.image.entry))
-        self._slice_end = _TIME_SLICE
+        self._slice_end, self._seen = _TIME_SLICE, 0
 
     # ------------------------------------------------------------------------------------------- between two entries
     def take_interrupt(self) -> int | None:
@@ -131,11 +133,27 @@ class Cp(Monitor):
                     continue
             self._before_entry()
             if not others:
-                return None
+                if vm.next_event() is None:
+                    return None
+                if self._skip_spinning():
+                    continue
+                return self.machine.instructions + _PATIENCE
             if self.machine.instructions >= self._slice_end:
                 self.dispatch_cpu(self._next_cpu(others))
                 continue
             return self._slice_end
+
+    def _skip_spinning(self) -> bool:
+        """Nothing has happened for a while, but something will: if the guest only waits for it, let virtual time pass."""
+        spent, self._seen = self.machine.instructions - self._seen, self.machine.instructions
+        if spent < _PATIENCE:
+            return False
+        why = is_spinning(self.machine)
+        if why is None:
+            self._sleep(max(self.vm.next_event() - self.now, 0))
+        elif why is not Why.DEADLINE:
+            self.dispatch(why)
+        return True
 
     def _before_entry(self) -> None:
         vm = self.vm
