@@ -119,7 +119,7 @@ class Cp(Monitor):
             vm.run_events()
             if vm.cpu.running and vm.deliver():
                 continue
-            others = [cpu for cpu in vm.cpus if cpu is not vm.cpu and self._can_run(cpu)]
+            others = [cpu for cpu in vm.cpus if cpu is not vm.cpu and self._can_run(cpu)] if len(vm.cpus) > 1 else ()
             if not self._can_run(vm.cpu):
                 if others:
                     self.dispatch_cpu(others[0])
@@ -196,7 +196,7 @@ class Cp(Monitor):
 
     # ------------------------------------------------------------------------------------------- the stops of the engine
     def dispatch(self, why: Why) -> None:
-        self._visits += 1
+        self._visits += 2            # a stop takes the host twice as long as one of the x86
         machine = self.machine
         if why is Why.EXCEPTION and machine.stopped_by_svc:
             self._supervisor_call()

@@ -149,8 +149,8 @@ class VirtualMachine:
         """Interrupt the guest's program for what the instruction at the PSW, `size` bytes long, has met."""
         if what.address is not None and what.code in faults.TRANSLATION | {faults.PROTECTION}:
             space = self.psw.mask >> 46 & 3
-            self.real.store(0xA8, 8, what.address & ~0xFFF | space | (4 if what.code == faults.PROTECTION else 0))
-        if what.code == faults.DATA:
+            self.real.store(0xA8, 8, what.address & ~0xFFF | what.teid | space)
+        if what.dxc:
             self.real.store(0x90, 4, what.dxc)
             if self.cregs[0] & _AFP:
                 self.env.fpc = self.env.fpc & ~0xFF00 | what.dxc << 8
