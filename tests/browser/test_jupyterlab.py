@@ -71,3 +71,15 @@ def test_the_interrupt_button_stops_a_guest_and_leaves_the_kernel_usable(open_no
     page.locator(".jp-CodeCell").last.click()
     notebook.choose("Run", "Run Selected Cell")
     page.get_by_text("42", exact=True).wait_for()
+
+
+def test_the_conversation_answers_what_is_typed(open_notebook):
+    notebook = open_notebook("conversation.ipynb", "import pvlab\npvlab.conversation('QUERY USERID')")
+    notebook.run_all()
+    page = notebook.page
+    first = said_after(page, "")
+    assert first.startswith("1 lines")
+    page.get_by_label("CP command").fill("hello")
+    page.get_by_label("CP command").press("Enter")
+    assert said_after(page, first).startswith("2 lines")
+    assert page.get_by_text("DMKCFC001E ?CP: HELLO").count() == 1

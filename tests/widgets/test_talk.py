@@ -9,8 +9,8 @@ Run this cell in JupyterLab to move its controls.
 32 exits in all.
 
 What was typed, and the responses
-typed           CP responds
---------------  ---------------------
+typed          CP responds
+-------------  -------------
 QUERY USERID    PVLAB
 set emsg text   (no response)
 HULLO           ?CP: HULLO"""
