@@ -23,7 +23,7 @@ from pvlab.monitors.base import Ended, Monitor
 from pvlab.monitors.cp import (channel_io, clocks, control, facts, keys, masks, service, signals,  # noqa: F401
                                translation)
 from pvlab.monitors.cp.devices import CONSOLE, attach_devices, scratch_disk
-from pvlab.monitors.cp.diagnose import USER, user_code
+from pvlab.monitors.cp.diagnose import user_code
 from pvlab.monitors.cp.diagnose.segments import check_segments, room as segments_room
 from pvlab.monitors.cp.paging import LATENCY, PFAULT_BEGUN, PFAULT_DONE, Pager, room as paging_room
 from pvlab.monitors.cp.simulation import INSTRUCTIONS, LOADED, Simulation
@@ -74,8 +74,7 @@ class Cp(Monitor):
         def register(function):
             self._user_codes[number] = user_code(number, function, name)
             return function
-        if number not in USER:
-            user_code(number, register)
+        user_code(number, register)          # a wrong number is refused here, and not at the function
         return register
 
     # ------------------------------------------------------------------------------------------- booting

@@ -59,8 +59,9 @@ def diagnose(number: int, name: str, since: str) -> Callable:
 
 def user_code(number: int, function: Callable, name: str = "") -> Code:
     """A code of a system's own user, or PvlabError."""
-    if number not in USER:
-        raise PvlabError(f"DIAGNOSE X'{number:X}' is not a user's: those are X'100' to X'1FC', multiples of 4")
+    if not isinstance(number, int) or number not in USER:
+        said = f"X'{number:X}'" if isinstance(number, int) else repr(number)
+        raise PvlabError(f"DIAGNOSE {said} is not a user's: those are X'100' to X'1FC', multiples of 4")
     if not callable(function):
         raise PvlabError(f"DIAGNOSE X'{number:X}' needs a function of (vm, rx, ry), not {function!r}")
     return Code(number, name or getattr(function, "__name__", "user"), "user", function)
