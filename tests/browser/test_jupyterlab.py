@@ -78,8 +78,8 @@ def test_the_conversation_answers_what_is_typed(open_notebook):
     notebook.run_all()
     page = notebook.page
     first = said_after(page, "")
-    assert first.startswith("1 lines")
+    assert first.startswith("Lines typed: 1.")
     page.get_by_label("CP command").fill("hello")
     page.get_by_label("CP command").press("Enter")
-    assert said_after(page, first).startswith("2 lines")
+    assert said_after(page, first).startswith("Lines typed: 2.")
     assert page.get_by_text("DMKCFC001E ?CP: HELLO").count() == 1
