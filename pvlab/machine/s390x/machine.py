@@ -40,7 +40,7 @@ class Machine:
         self.absolute = Storage(self.ram, self.changed)
         self.real = Real(self.ram, self.changed, lambda: self.prefix)
         self.logical = Logical(self.ram, self.changed, self.real, self.cregs, lambda: self.env.psw_mask)
-        # Where a monitor translates the real addresses of a guest that has DAT off: (ASCE, prefix), both the monitor's own.
+        # Where a monitor translates the real addresses of a guest that has DAT off: its own (ASCE, prefix).
         self.host_space: tuple[int, int] | None = None
         self.missing: int | None = None          # the real address of a page that this space lacked
         self._hidden: int | None = None          # the guest's prefix, while it runs in the host's space

@@ -76,8 +76,8 @@ class Pager:
         self._ram.bytes[address:address + 8] = value.to_bytes(8, "big")
 
     def _update(self, page: int) -> None:
-        """The entry of an absolute page, missing where it has no frame. The guest's real address finds it, by the guest's
-        prefix; in it stands the real address by CP's own."""
+        """The entry of an absolute page, missing where it has no frame. The guest's real address finds it, by the
+        guest's prefix; in it stands the real address by CP's own."""
         entry = self._page_tables + swap(page, self._prefix) // PAGE * 8
         self._store(entry, swap(page, self._low) | (0 if page in self.resident else _INVALID))
 
@@ -128,8 +128,8 @@ class Pager:
             self.machine.flush()
 
     def before_entry(self) -> None:
-        """See to it that the tables are those of the CPU that is about to run, which has its own prefix. A guest with DAT on
-        walks its own tables, and needs all of its pages."""
+        """See to it that the tables are those of the CPU that is about to run, which has its own prefix. A guest with
+        DAT on walks its own tables, and needs all of its pages."""
         prefix = self.machine.env.prefix
         if prefix != self._prefix:
             pages = [area + offset for area in (0, self._prefix, prefix) for offset in (0, PAGE)]

@@ -39,7 +39,8 @@ def test_an_enabled_wait_sleeps_in_virtual_time():
 
 
 @pytest.mark.parametrize("new, why", [
-    (psw(1 << 63, 0), "a program-interruption loop: the program new PSW at 0x1d0 (8000000000000000 0000000000000000) is invalid"),
+    (psw(1 << 63, 0), "a program-interruption loop: the program new PSW at 0x1d0 (8000000000000000 "
+                      "0000000000000000) is invalid"),
     (psw(BITS64, 1), "a loop of program interruptions (specification exception)"),
     (psw(BITS64, 0x4000), "a loop of program interruptions (operation exception)"),
     (psw(BITS64, 1 << 40), "a loop of program interruptions (addressing exception)"),

@@ -1,5 +1,5 @@
-"""Guests that mean harm to CP: random instructions, privileged ones and DIAGNOSE among them. Each ends with an outcome and a
-sentence, within its budget, in the test's own process; and twice in the same way."""
+"""Guests that mean harm to CP: random instructions, privileged ones and DIAGNOSE among them. Each ends with an outcome
+and a sentence, within its budget, in the test's own process; and twice in the same way."""
 from collections import Counter
 from functools import partial
 

@@ -126,7 +126,8 @@ def test_a_page_fault_handshake_lets_the_guest_do_other_work():
 
 
 def test_without_the_handshake_the_guest_waits():
-    found, monitor = run(HANDSHAKE.replace("diag    %r1, %r2, 0x258", "nopr"), monitor=Cp(frames=LEAST, page_in=100_000))
+    found, monitor = run(HANDSHAKE.replace("diag    %r1, %r2, 0x258", "nopr"), monitor=Cp(frames=LEAST,
+        page_in=100_000))
     assert found.detail.endswith("d140") and monitor.vm.regs[7] == 0x11 and monitor.vm.regs[8] == 0
 
 

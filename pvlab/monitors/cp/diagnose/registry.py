@@ -5,8 +5,9 @@
 
 A code's function gets the virtual machine (vm.py) and the numbers of the instruction's two registers, R1 and R3 of the
 format: VM/370's manuals call them Rx and Ry. It answers a condition code, or None to leave that as it is, and raises
-Interruption for what the guest's program is to be interrupted by; one that has loaded a PSW answers LOADED. Its docstring says what is in the registers, and
-where that was published: the table that `codes()` makes is the documentation.
+Interruption for what the guest's program is to be interrupted by; one that has loaded a PSW answers LOADED. Its
+docstring says what is in the registers, and where that was published: the table that `codes()` makes is the
+documentation.
 """
 from __future__ import annotations
 
