@@ -37,16 +37,18 @@ if TYPE_CHECKING:
 # is a microsecond; it counts from 1 January 1900, so there are 512/125 units to a nanosecond.
 EPOCH = (26_511 * 86_400 * 1_000_000) << 12
 _UNITS, _NANOSECONDS = 512, 125
+_PRINTING = 10                 # what a byte on the console weighs: it stays in the host's memory
 _STATUS = 0x1200               # where a CPU's status is stored: real addresses, from here on
 
 
 class Console:
-    """Everything that the virtual machine's console has shown."""
+    """Everything that the virtual machine's console has shown. `weigh` is told how many bytes come."""
 
-    def __init__(self):
-        self.output = bytearray()
+    def __init__(self, weigh: Callable[[int], None]):
+        self.output, self._weigh = bytearray(), weigh
 
     def write(self, data: bytes) -> None:
+        self._weigh(len(data))
         self.output += data
 
 
@@ -61,7 +63,7 @@ class VirtualMachine(Interruptions):
         self.real, self.absolute, self.logical = machine.real, machine.absolute, machine.logical
         self.userid = userid
         self.user_codes = {}               # DIAGNOSE codes of the system's own users: {number: Code}
-        self.console = Console()
+        self.console = Console(lambda size: self.weigh(size * _PRINTING))
         self.cpus = [VirtualCpu(address) for address in range(cpus)]
         self.cpu = self.cpus[0]
         self.channels = None               # see devices.py
@@ -84,6 +86,11 @@ class VirtualMachine(Interruptions):
         self.yielded: VirtualCpu | None = None                          # the current CPU gave way, to this or any other
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._events_made = 0
+
+    def weigh(self, work: float) -> None:
+        """The host does something for the guest that takes it as long as so many hundredths of a stop: see ALLOWANCE in
+        base.py, which limits it."""
+        self.machine.state.extra += int(work)
 
     # ------------------------------------------------------------------------------------------- the virtual PSW
     @property
