@@ -94,6 +94,10 @@ class TranslationCache:
         index = bisect_right(self._starts, address) - 1
         return self._order[index] if index >= 0 else None
 
+    def all(self) -> list[Unit]:
+        """Every unit in the cache, the latest first; those that have been dropped come last."""
+        return sorted(reversed(self._order), key=lambda unit: self.units.get(unit.address) is not unit)
+
     def site(self, behind: int) -> Site | None:
         """The branch whose own exit ends at this address."""
         return self._exits.get(behind)

@@ -21,6 +21,7 @@ _A, _C, _D, _SI = 0, 1, 2, 6
 class Code:
     """Code of one unit under construction, at linear address `at`; the monitor's memory begins at `base`.
 
+    begins    where the translation of each guest instruction begins, and `tail` where that of the last ends
     places    [(offset, guest address)]: from here on, this is the guest's EIP; a block that begins here can be stopped
     saved     [(offset, registers)]: from here on, the guest's values of these are in the monitor's page
     retired   offsets of the last bytes at which a guest instruction is done
@@ -33,6 +34,8 @@ class Code:
     def __init__(self, at: int, base: int, miss: int):
         self.at, self.base, self._miss = at, base, miss
         self.bytes = bytearray()
+        self.begins: list[int] = []
+        self.tail = 0
         self.places: list[tuple[int, int]] = []
         self.saved: list[tuple[int, tuple[int, ...]]] = [(0, ())]
         self.retired: list[int] = []
@@ -116,10 +119,12 @@ def miss_stub(base: int) -> bytes:
 
 def emit(code: Code, guest: Guest, index: int) -> None:
     """Add the translation of one guest instruction, which is number `index` of its unit."""
+    code.begins.append(len(code.bytes))
     code.place(guest.address)
     _EMIT[guest.kind](code, guest, index)
     if guest.kind in k.IN_CACHE:
         code.emulated.append(code.retired[-1])
+    code.tail = len(code.bytes)
 
 
 def _ident(code: Code, guest: Guest, index: int) -> None:
