@@ -22,7 +22,8 @@ _HOME = {
     "probe": "machine.x86.probe",
     "Run": "trace", "Trace": "trace", "Exit": "trace",
     "Table": "tables", "PvlabError": "errors",
-    "comparer": "widgets", "explorer": "widgets",
+    "comparer": "widgets", "explorer": "widgets", "stepper": "widgets",
+    "per_iteration": "iterations", "nanobenchmarks": "nanobenchmarks",
     "plots": "plots", "widgets": "widgets",
 }
 __all__ = [*_HOME, "__version__"]
