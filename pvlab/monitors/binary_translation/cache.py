@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import defaultdict
 
 from pvlab.monitors.binary_translation import vmem as v
-from pvlab.monitors.binary_translation.emit import EXIT, miss_stub
+from pvlab.monitors.binary_translation.code import EXIT, miss_stub
 from pvlab.monitors.binary_translation.statistics import Statistics
 from pvlab.monitors.binary_translation.translate import Site, Unit
 

@@ -85,6 +85,10 @@ class BinaryTranslation(TrapAndEmulate):
             self.pages.table_lost(frame)
             self.adapter.table_lost(frame)
 
+    def table_shared(self, frame: int) -> None:
+        if self.adapter:
+            self.adapter.revoke(frame)
+
     def forgotten(self) -> None:
         if self.pages:
             self.adapter.forget()
@@ -151,7 +155,7 @@ class BinaryTranslation(TrapAndEmulate):
         env = self.machine.cpu.env
         cs, ss = env.segs[c.CS], env.segs[c.SS]
         return (self.shadow.base is not None and self.vcpu.cpl == 0 and cs.base == 0 and bool(cs.flags & ss.flags & _BIG)
-                and env.segs[c.DS].base == 0 and not env.eflags & (c.TF | c.VM))
+                and env.segs[c.DS].base == ss.base == 0 and not env.eflags & (c.TF | c.VM))
 
     def _into_cache(self, unit: Unit) -> None:
         machine, cache = self.machine, self.cache
@@ -188,7 +192,8 @@ class BinaryTranslation(TrapAndEmulate):
             machine.regs[register] = self.memory.ram.u32(v.SAVED[register])
         if why is not Why.DEADLINE:
             self._take_back_tally(unit, offset)
-            self.vcpu.interrupt_shadow = unit.follows_sti(machine.eip)
+            if unit.follows_sti(machine.eip):
+                self.vcpu.interrupt_shadow = True
 
     def _take_back_tally(self, unit: Unit, offset: int) -> None:
         """A block that was left in the middle has added all of itself to the tally."""
