@@ -1,4 +1,4 @@
-"""The translation stepper: one unit's guest code beside what runs in its place, as it is chained and translated anew."""
+"""The translation stepper: a unit's guest code beside what runs in its place, as it is chained and translated anew."""
 from __future__ import annotations
 
 from functools import lru_cache

@@ -55,6 +55,10 @@ def exits(name, workload, n):
     return monitor(name).run(pvlab.guest("kernel", workload=workload, n=n)).trace.by_reason()
 
 
+def grown(few, many):
+    return {reason: many[reason] - few.get(reason, 0) for reason in many if many[reason] != few.get(reason, 0)}
+
+
 def test_the_tables_have_every_workload():
     assert all(set(rows) == set(WORKLOADS) for rows in PER_ITERATION.values())
 
@@ -64,8 +68,7 @@ def test_exits_are_n_times_the_table(name, workload):
     start = 10 if name == "trap-and-emulate" else 60
     few, some, many = (exits(name, workload, start + more) for more in (0, 3, 50))
     for counts, more in ((some, 3), (many, 50)):
-        grown = {reason: counts[reason] - few.get(reason, 0) for reason in counts if counts[reason] != few.get(reason, 0)}
-        assert grown == {reason: more * number for reason, number in PER_ITERATION[name][workload].items()}
+        assert grown(few, counts) == {reason: more * number for reason, number in PER_ITERATION[name][workload].items()}
 
 
 @pytest.mark.parametrize("name, workload, n", [
@@ -76,8 +79,8 @@ def test_no_iteration_is_cheaper_or_dearer_late_in_a_run(name, workload, n):
     """Shadow page tables are dropped and made anew as they are needed, and a window of pages comes round again."""
     start = 2 if name == "trap-and-emulate" else 60
     few, many = exits(name, workload, start), exits(name, workload, n)
-    assert {reason: many[reason] - few.get(reason, 0) for reason in many if many[reason] != few.get(reason, 0)} == \
-        {reason: (n - start) * number for reason, number in PER_ITERATION[name][workload].items()}
+    assert grown(few, many) == {
+        reason: (n - start) * number for reason, number in PER_ITERATION[name][workload].items()}
 
 
 @pytest.mark.parametrize("name", PER_ITERATION)
