@@ -23,9 +23,10 @@ _HOME = {
     "Run": "trace", "Trace": "trace", "Exit": "trace",
     "Table": "tables", "PvlabError": "errors",
     "check": "course.checking", "hint": "course.hints",
-    "comparer": "widgets", "explorer": "widgets", "ring_viewer": "widgets",
+    "comparer": "widgets", "explorer": "widgets", "ring_viewer": "widgets", "stepper": "widgets",
     "ladder": "dots", "ring": "rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
     "plots": "plots", "rings": "rings", "widgets": "widgets",
+    "per_iteration": "iterations", "nanobenchmarks": "nanobenchmarks",
 }
 __all__ = [*_HOME, "__version__"]
 
