@@ -15,12 +15,14 @@ __version__ = "0.1.0"
 # Where each name lives: the modules of this package that are named on the right-hand side.
 _HOME = {
     "guest": "guests", "known_guests": "guests", "GuestError": "guests",
-    "Native": "monitors", "TrapAndEmulate": "monitors", "techniques": "monitors", "monitor": "monitors",
+    "Native": "monitors", "TrapAndEmulate": "monitors", "BinaryTranslation": "monitors", "Cp": "monitors",
+    "techniques": "monitors", "monitor": "monitors",
     "compare": "comparison", "Comparison": "comparison",
     "cost_models": "costs", "cost_model": "costs", "bill": "costs",
     "probe": "machine.x86.probe",
     "Run": "trace", "Trace": "trace", "Exit": "trace",
     "Table": "tables", "PvlabError": "errors",
+    "check": "course.checking", "hint": "course.hints",
     "comparer": "widgets", "explorer": "widgets", "ring_viewer": "widgets",
     "ladder": "dots", "ring": "rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
     "plots": "plots", "rings": "rings", "widgets": "widgets",

@@ -1,5 +1,6 @@
 /* The guest that `pvlab bench` times: does one thing n times. The thing is one exit under trap-and-emulate, so two
- * runs with different n differ by that many exits, and by nothing else that takes time. */
+ * runs with different n differ by that many exits, and by nothing else that takes time. Or it is a long piece of code,
+ * for what a translator does. */
 #include <pvlab.h>
 
 /* Page tables in PAE format: 8-byte entries, four pages of directory for 4 GiB. The first 32 MiB are mapped as they
@@ -22,6 +23,15 @@ static void turn_paging_on(void)
                      : : "r"(pointers) : "eax", "memory");
 }
 
+/* Pieces of code that run one after the other. Each ends in a jump, so each is a unit of its own to a translator. */
+enum { PIECES = 8192, PIECE = 7 };      /* a piece has 7 bytes */
+extern char pieces_end[];
+__asm__(".text\n"
+        ".rept 8192\n"
+        "add $1, %eax; xor %eax, %ecx; jmp 1f; 1:\n"
+        ".endr\n"
+        "pieces_end: ret");
+
 int main(void)
 {
     uint32_t n = pv_param("n", 100);
@@ -35,6 +45,9 @@ int main(void)
     else if (pv_param_is("what", "io:write"))
         while (n--)
             pv_out8(0x80, 0);
+    else if (pv_param_is("what", "pieces"))         /* the last so many of them, n times */
+        for (char *entry = pieces_end - PIECE * pv_param("pieces", PIECES); n--; )
+            __asm__ volatile("call *%0" : : "r"(entry) : "eax", "ecx", "cc", "memory");
     else                                            /* the first touch of a page that nothing else uses */
         for (volatile char *page = (char *)0x800000; n--; page += 4096)
             *page;

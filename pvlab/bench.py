@@ -5,6 +5,7 @@
     counting     exact instruction counts and a budget, against the same machine without them
     import       `import pvlab`, and with it what the first run of a guest needs
     hello        the whole command `pvlab run hello`, from the shell
+    translation  binary translation against the bare machine: see bench_translation.py
 """
 from __future__ import annotations
 
@@ -22,17 +23,22 @@ REPEATS = 5
 def measure() -> dict:
     """All measurements, as `pvlab bench --json` prints them: ratios have no unit, everything else is in seconds."""
     _hello()  # builds what is not in the cache
-    return {"round_trip": round_trip(), "counting": counting(), "import": imports(), "hello": hello()}
+    from pvlab.bench_translation import translation
+    return {"round_trip": round_trip(), "counting": counting(), "import": imports(), "hello": hello(),
+            "translation": translation()}
 
 
 def summary(result: dict) -> list[list]:
-    """Rows (measure, measured, at most) for a table."""
-    return [["round trip of an exit, in empty emu_start/emu_stop", result["round_trip"]["ratio"], LIMITS["round_trip"]],
-            *[[f"  {reason}", found["ratio"], None] for reason, found in result["round_trip"]["by_reason"].items()],
-            ["counting and budget on against off, on compute", result["counting"]["ratio"], LIMITS["counting"]],
-            ["import pvlab, milliseconds", result["import"]["seconds"] * 1000, LIMITS["import"] * 1000],
-            ["  and what a run needs", result["import"]["with_engine_seconds"] * 1000, None],
-            ["pvlab run hello, milliseconds", result["hello"]["seconds"] * 1000, LIMITS["hello"] * 1000]]
+    """Rows (measure, measured, limit) for a table."""
+    from pvlab.bench_translation import rows
+    most = {name: f"at most {limit:,.2f}" for name, limit in LIMITS.items()}
+    return [["round trip of an exit, in empty emu_start/emu_stop", result["round_trip"]["ratio"], most["round_trip"]],
+            *[[f"  {reason}", found["ratio"], ""] for reason, found in result["round_trip"]["by_reason"].items()],
+            ["counting and budget on against off, on compute", result["counting"]["ratio"], most["counting"]],
+            ["import pvlab, seconds", result["import"]["seconds"], most["import"]],
+            ["  and what a run needs", result["import"]["with_engine_seconds"], ""],
+            ["pvlab run hello, seconds", result["hello"]["seconds"], most["hello"]],
+            *rows(result["translation"])]
 
 
 def round_trip(few: int = 500, many: int = 4000) -> dict:

@@ -6,7 +6,6 @@ Each command imports what it needs when it runs, so that the cheap ones stay che
 """
 from __future__ import annotations
 
-import json as json_format
 import os
 import subprocess
 import sys
@@ -16,7 +15,10 @@ from typing import Annotated, Optional
 
 import typer
 
+from pvlab.course import commands
+from pvlab.course.grading.command import grade
 from pvlab.errors import PvlabError
+from pvlab.terminal import complain, say, say_json, say_list, visible
 
 BUDGET = 200_000_000
 FAILED = ("budget", "crashed")
@@ -57,42 +59,6 @@ def main(arguments: list[str] | None = None) -> int:
     if status == 130:
         complain("interrupted")
     return status
-
-
-def complain(message: str) -> int:
-    """Say on stderr what was wrong with the input, in lines of a readable length; returns the exit status for it."""
-    lines = [line if len(line) <= 1000 else line[:1000] + "…" for line in message.strip().splitlines()]
-    print("pvlab:", visible("\n".join(lines)), file=sys.stderr)
-    return 2
-
-
-def say(text: str) -> None:
-    """Print on stdout."""
-    try:
-        print(visible(text), flush=True)
-    except BrokenPipeError:
-        # The reader went away (`pvlab guests | head -1`): end quietly, as a program that SIGPIPE stops would.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(141) from None
-
-
-def visible(text: str) -> str:
-    """The text with its control characters shown, so that no guest's output and no file's name rules the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
-
-
-def say_json(value: dict) -> None:
-    say(json_format.dumps(value, indent=1))
-
-
-def say_list(name: str, rows: list[dict], as_json: bool, columns: str) -> None:
-    """A list of things that have the same fields: an object that holds the list, or a table of some of the fields."""
-    if as_json:
-        say_json({name: rows})
-    else:
-        from pvlab.tables import Table
-        fields = columns.split()
-        say(Table(fields, [["" if row[field] is None else str(row[field]) for field in fields] for row in rows]).text())
 
 
 def parameter_tables(guest: str, parameters: dict[str, dict]):
@@ -200,6 +166,7 @@ def lab(lesson: Annotated[str, typer.Argument(metavar="[LESSON]", help="A number
     """Open the course in JupyterLab."""
     from pvlab.course.lessons import checkout, lesson as find
     # The root is the checkout, not notebooks/, so that a lesson's links to pvlab's sources open beside it.
+    commands.begun(find(lesson))
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={checkout()}", str(find(lesson).file),
                *(options or ())]
     if os.name == "nt":
@@ -212,7 +179,7 @@ def guests(json: Json = False) -> None:
     """List the guests and their parameters."""
     from pvlab import known_guests
     rows = [entry.to_dict() for entry in known_guests()]
-    say_list("guests", rows, json, "name description")
+    say_list("guests", rows, json, "name arch description")
     for row in rows if not json else ():
         for table in parameter_tables(row["name"], row["parameters"]):
             say("\n" + table.text())
@@ -222,8 +189,9 @@ def guests(json: Json = False) -> None:
 def monitors(json: Json = False) -> None:
     """List the techniques."""
     from pvlab import techniques
-    rows = [{"name": technique.name, "description": technique.description} for technique in techniques()]
-    say_list("monitors", rows, json, "name description")
+    rows = [{"name": technique.name, "description": technique.description, "arch": technique.arch}
+            for technique in techniques(arch=None)]
+    say_list("monitors", rows, json, "name arch description")
 
 
 @app.command()
@@ -242,15 +210,17 @@ def lessons(json: Json = False) -> None:
 
 @app.command()
 def run(guest: GuestName,
-        monitor: Annotated[str, typer.Option("--monitor", "-m", metavar="M", help="See `pvlab monitors`.")] = "native",
+        monitor: Annotated[Optional[str], typer.Option(
+            "--monitor", "-m", metavar="M", help="See `pvlab monitors`. Unless given: native, or cp for s390x.")] = None,
         parameter: Parameters = None, disk: DiskFile = None, pcap: Pcap = None, costs: Costs = None,
         budget: Budget = BUDGET, json: Json = False) -> int:
     """Run one guest under one monitor."""
-    from pvlab import cost_model, guest as find_guest, monitor as find_monitor
-    technique = find_monitor(monitor)
+    from pvlab import cost_model, guest as find_guest, monitor as find_monitor, techniques
+    technique = find_monitor(monitor) if monitor is not None else None
     if costs is not None:
         cost_model(costs)  # an unknown name is refused before the run, not after it
     subject = find_guest(guest, **parameters_from(parameter))
+    technique = technique or techniques(subject.image.arch)[0]
     with Progress(f"{subject.name} under {technique.name}") as progress:
         result = technique.run(subject, budget=budget, progress=progress, disk=disk, pcap=pcap)
     if json:
@@ -299,4 +269,9 @@ def bench(json: Json = False) -> None:
         say_json(result)
     else:
         from pvlab.tables import Table
-        say(Table(["measure", "measured", "at most"], summary(result)).text())
+        say(Table(["measure", "measured", "limit"], summary(result)).text())
+
+
+# The course's own commands, for learners and instructors.
+for command in (*commands.COMMANDS, grade):
+    app.command()(command)

@@ -68,13 +68,14 @@ class Comparison:
 
 def compare(guest, monitors: Iterable | None = None, budget: int = 200_000_000,
             progress: Callable | None = None, disk: str | None = None) -> Comparison:
-    """Run the guest under each of the monitors (names or instances; None means every technique there is).
+    """Run the guest under each of the monitors (names or instances; None means every technique for its instruction set).
 
     `budget` (guest instructions) and `progress` are handed to each run. `disk` is an image file's name, see
     Monitor.run: every run finds the file as it is, and what they write is forgotten.
     """
     from pvlab.monitors import monitor, techniques
-    chosen = [monitor(m) if isinstance(m, str) else m for m in (techniques() if monitors is None else monitors)]
+    named = techniques(guest.image.arch) if monitors is None else monitors
+    chosen = [monitor(m) if isinstance(m, str) else m for m in named]
     names = [m.name for m in chosen]
     if not names:
         raise PvlabError("nothing to compare: name at least one monitor")

@@ -23,6 +23,8 @@ struct block {
     u32 size;         /* in bytes */
     u32 instructions; /* how many it holds */
     u64 repeat;       /* the address of the REP string instruction that ends it, or NOWHERE */
+    u64 tally;        /* what it adds to the tally */
+    u64 held;         /* 1: it begins in the middle of something, and must not be stopped before */
 };
 
 struct state {
@@ -41,8 +43,12 @@ struct state {
     u32 window;       /* 1: stop as soon as EFLAGS.IF is set */
     u32 used;         /* blocks in the table */
     u32 answer;       /* of Python, which writes it last of all: an exception in the meantime leaves NOTHING */
+    u32 gives_up;     /* 1: an x86, of which check_given_up() is true */
+    u32 pass_again;   /* how often `pass` must not stop after that: an EXECUTE's target runs at its address, too */
     u32 unused;
     u64 newest;       /* the highest key so far: the engine fills its code buffer upwards */
+    u64 tally;        /* for a translator's own figures: what its blocks say they add */
+    u64 cache_begin, cache_size;  /* a translator's code, whose blocks may be held */
     /* "What is this block?" Python fills in the entry, and answers KNOWN, or NEW_POINTS: translate it again. */
     void (*describe)(u32 index);
     /* Python is told that the block entered last was given up before the instruction at this address. */
@@ -179,7 +185,9 @@ static int check_given_up(void *uc, struct state *s, struct block *b)
 
 void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
 {
-    if (s->instructions >= s->stop_instructions || s->blocks >= s->stop_blocks) {
+    u32 due = s->instructions >= s->stop_instructions || s->blocks >= s->stop_blocks;
+    u32 cached = address - s->cache_begin < s->cache_size;
+    if (due && !cached) {
         stop(uc, s, DEADLINE);
         return;
     }
@@ -218,12 +226,17 @@ void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
         s->newest = key;
         s->used++;
     }
-    if (s->current != BLOCKS && b->instructions == 1 && check_given_up(uc, s, b) != KNOWN) {
+    if (due && !b->held) {
+        stop(uc, s, DEADLINE);
+        return;
+    }
+    if (s->gives_up && s->current != BLOCKS && b->instructions == 1 && !cached && check_given_up(uc, s, b) != KNOWN) {
         stop(uc, s, INTERRUPTED);
         return;
     }
     s->current = (u32)(b - s->table);
     s->blocks++;
+    s->tally += b->tally;
     s->continued = s->repeat == address && b->repeat == address;
     if (s->continued)
         s->extra++;
@@ -247,7 +260,10 @@ int pvlab_on_invalid(void *uc, struct state *s)
 void pvlab_on_point(void *uc, u64 address, u32 size, struct state *s)
 {
     if (address == s->pass) {
-        s->pass = NOWHERE;
+        if (s->pass_again)
+            s->pass_again--;
+        else
+            s->pass = NOWHERE;
         return;
     }
     s->point = address;

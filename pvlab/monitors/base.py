@@ -41,6 +41,7 @@ class Monitor:
 
     name = ""
     description = ""
+    arch = "x86"        # the instruction set of the guests that it runs
 
     def run(self, guest, budget: int = BUDGET, progress: Callable[[int, int], None] | None = None,
             disk: Disk | str | os.PathLike | None = None, network: Port | None = None,
@@ -57,6 +58,8 @@ class Monitor:
         """
         if budget < 1:
             raise PvlabError(f"a budget of {budget} instructions is none: give at least 1")
+        if guest.image.arch != self.arch:
+            raise PvlabError(f"'{self.name}' runs guests for {self.arch}, and '{guest.name}' is for {guest.image.arch}")
         self.peer = Source(lambda: self.now) if network is None else None
         with lent(disk) as self.disk, plugged(network or self.peer.port, pcap, lambda: self.now) as self.network:
             return self._run(guest, budget, progress)
@@ -98,7 +101,7 @@ class Monitor:
             event = board.next_event()
             if event is not None:
                 until = min(until, max(event - self._idle, machine.instructions + 1))
-            why = machine.enter(until)
+            why = self.enter(until)
             self.left_by_timer = why is Why.DEADLINE and event is not None and self.now >= event
             if why is not Why.DEADLINE:
                 self.dispatch(why)
@@ -142,6 +145,10 @@ class Monitor:
         Otherwise see to it that we are called when it can; the answer may be an instruction count to stop at.
         """
         raise NotImplementedError
+
+    def enter(self, until: int) -> Why:
+        """Let the guest run until something stops the engine, or `until` instructions have retired."""
+        return self.machine.enter(until)
 
     def dispatch(self, why: Why) -> None:
         """Handle a stop of the engine that is no deadline. What asks for the monitor's work adds to `_visits`."""

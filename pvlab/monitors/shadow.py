@@ -45,10 +45,28 @@ class Shadow:
 
     def drop_all(self) -> None:
         """Forget every shadow: each is rebuilt when needed."""
-        self._forget()
-        self._machine.engine.flush_tlb()
+        self.reset()
         if self._mmu is not None:
             self.use(self._mmu)
+
+    def reset(self) -> None:
+        self._forget()
+        self._machine.engine.flush_tlb()
+
+    # --------------------------------------------------------------- what a monitor in the same address space changes
+    def made(self, key: Key, table: int) -> None:
+        """A shadow table was made."""
+
+    def part_of(self, gigabyte: int) -> int:
+        """Which shadow of a PAE directory this gigabyte uses: all the same, unless one is special."""
+        return 0
+
+    def unused(self, slot: int) -> int:
+        """The shadow entry that stands where the guest has none."""
+        return 0
+
+    def fill_identity(self, physical: int) -> None:
+        """The guest has no paging, and may write to this page, although a shadow entry says otherwise."""
 
     # ------------------------------------------------------------------------------------------- building
     def _allocate(self) -> int:
@@ -81,8 +99,7 @@ class Shadow:
         try:
             root = self._root()
         except MemoryError:
-            self._forget()
-            self._machine.engine.flush_tlb()
+            self.reset()
             root = self._root()
         if self._machine.cpu.cr[3] != BASE + root:       # the same shadow is as true as it was: nothing to flush
             self._machine.cpu.cr[3] = BASE + root
@@ -107,10 +124,14 @@ class Shadow:
                         self._memory.set_u64(entry, self._memory.u64(entry) & ~WRITABLE)
                     self._machine.engine.flush_tlb()
                 self._traced[frame].add(key)
+            self.made(key, table)
         return table
 
     def fill(self, linear: int, found: Translation) -> None:
         """Make the shadow entry for a linear address that the guest's own tables translate to `found`."""
+        if not found.path:
+            self.fill_identity(found.physical)
+            return
         if found.physical >= self._guest.size:
             raise Dead(f"physical address {found.physical:#x} is not memory (mapped at {linear:#010x}; "
                        f"RAM ends at {self._guest.size:#x})")
@@ -121,7 +142,7 @@ class Shadow:
             slot = self._slot(linear, found)
         frame, own = found.physical >> 12, found.path[-1][2]   # rights of other levels stand in their shadows
         entry = found.physical & FRAME | PRESENT | own & USER | (own & NO_EXECUTE if self._pae else 0)
-        if own & WRITABLE and found.dirty and not self._traced.get(frame):
+        if own & WRITABLE and found.dirty and not self.traces(found.physical):
             entry |= WRITABLE
         self._memory.set_u64(slot, entry)
         self._leaves[frame].add(slot)
@@ -137,7 +158,8 @@ class Shadow:
         """Where the last shadow entry for `linear` stands; the tables on the way are made."""
         pae, mmu = self._pae, self._mmu
         directory = found.path[0][2] & FRAME if pae else mmu.cr3 & 0xFFFFF000
-        table = self._descend(self._root() + (linear >> 30) * 8, (directory, 2, 0 if pae else linear >> 30), PRESENT)
+        part = self.part_of(linear >> 30) if pae else linear >> 30
+        table = self._descend(self._root() + (linear >> 30) * 8, (directory, 2, part), PRESENT)
         slot = table + (linear >> 21 & 511) * 8
         level, _, entry = found.path[-1]
         if level == 2:
@@ -213,7 +235,7 @@ class Shadow:
         frame = self._maps.pop(slot, None)
         if frame is not None:
             self._leaves[frame].discard(slot)
-        self._memory.set_u64(slot, 0)
+        self._memory.set_u64(slot, self.unused(slot))
 
     def _untrace(self, frame: int) -> None:
         """The page holds page tables no more: drop its shadows, and let it be written."""
@@ -221,7 +243,7 @@ class Shadow:
             table = self._tables.pop(key)
             for slot in self._parents.pop(table, ()):
                 if self._memory.u64(slot) & FRAME == BASE + table:
-                    self._memory.set_u64(slot, 0)
+                    self._memory.set_u64(slot, self.unused(slot))
             for slot in range(table, table + 4096, 8):
                 self._drop(slot)
         self._writes.pop(frame, None)

@@ -18,7 +18,7 @@ from pvlab.machine.engine import Why
 from pvlab.machine.memory import Dead
 from pvlab.machine.x86.cpu import CR0_PG
 from pvlab.machine.x86.faults import EXCEPTIONS, GP, PAGE, Fault
-from pvlab.machine.x86.paging import CODE_FETCH, CODE_WRITE, Translation
+from pvlab.machine.x86.paging import CODE_FETCH, CODE_USER, CODE_WRITE, Translation
 from pvlab.monitors import emulate
 from pvlab.monitors.hosted import Host
 from pvlab.monitors.shadow import Shadow
@@ -44,12 +44,15 @@ class TrapAndEmulate(X86Monitor):
             self.name += ", hosted"
 
     def start(self) -> None:
-        self.shadow = Shadow(self.machine)
+        self.shadow = self.make_shadow()
         self.vcpu = self.processor = VirtualCpu(self.machine, self.shadow, lambda: self.now)
         self.host = None
         if self._hosted:
             self.host = Host(lambda reason: self.leave(reason, self.text()), self._shortcuts, self._combine)
             self.host.take_over(self.board)
+
+    def make_shadow(self) -> Shadow:
+        return Shadow(self.machine)
 
     def leave(self, reason: str, instruction: str) -> None:
         machine = self.machine
@@ -93,17 +96,21 @@ class TrapAndEmulate(X86Monitor):
         if found is None:
             super().on_fault(vector, code, address)
         else:
-            self._emulate(instruction, *found)
+            self.emulate(instruction, *found)
 
     def on_special(self, instruction) -> bool:
         if instruction.mnemonic != "sysenter":
             return False
-        self._emulate(instruction, *emulate.find(instruction))
+        self.emulate(instruction, *emulate.find(instruction))
         return True
 
-    def _emulate(self, instruction, reason, handler) -> None:
-        vcpu, machine, flags = self.vcpu, self.machine, self.machine.raw_flags
+    def emulate(self, instruction, reason, handler) -> None:
         self.leave(reason, instruction.text)
+        self.perform(instruction, reason, handler)
+
+    def perform(self, instruction, reason, handler) -> None:
+        """Do to the virtual CPU what the instruction does, by its handler, and what follows from it."""
+        vcpu, machine, flags = self.vcpu, self.machine, self.machine.raw_flags
         try:
             what_next = handler(vcpu, instruction)
         except Fault as fault:
@@ -132,7 +139,7 @@ class TrapAndEmulate(X86Monitor):
     def _page_fault(self, code: int, address: int) -> None:
         """A true fault is the guest's own; a hidden one is ours; a write to a page table is watched."""
         vcpu, text = self.vcpu, self.text()
-        if not vcpu.cr0 & CR0_PG:
+        if not vcpu.cr0 & CR0_PG and address >= self.machine.ram.size:
             self.device_memory(address)
             return
         try:
@@ -144,21 +151,25 @@ class TrapAndEmulate(X86Monitor):
         if found.physical >= self.machine.ram.size:
             self.device_memory(found.physical)
         elif self._protected(code, found):
-            self.leave("page-table-write", text)
-            self._write_through(address, found)
+            self.leave(self.reason_of_write(found), text)
+            self.write_through(address, found)
         else:
             self.leave("page-fault:shadow", text)
             self.shadow.fill(address, found)
 
     def _translate(self, code: int, address: int) -> Translation:
-        return self.vcpu.translate(address, write=bool(code & CODE_WRITE), user=self.vcpu.cpl == 3,
+        return self.vcpu.translate(address, write=bool(code & CODE_WRITE), user=bool(code & CODE_USER),
                                    fetch=bool(code & CODE_FETCH))
 
     def _protected(self, code: int, found: Translation) -> bool:
         """A write that the guest may do and the shadow does not allow: to a page table, or past CR0.WP = 0."""
         return bool(code & CODE_WRITE) and (self.shadow.traces(found.physical) or not found.writable)
 
-    def _write_through(self, address: int, found: Translation) -> None:
+    def reason_of_write(self, found: Translation) -> str:
+        """Why the write to this protected page is watched."""
+        return "page-table-write"
+
+    def write_through(self, address: int, found: Translation) -> None:
         """Let one instruction write to a protected page (or to two), then drop what their old contents stood for."""
         machine, shadow, ram, flags = self.machine, self.shadow, self.machine.ram, self.machine.raw_flags
         opened = {address & ~4095: found}

@@ -5,7 +5,8 @@ import pytest
 
 from pvlab.costs import CostError, cost_model, cost_models, load
 from pvlab.costs.model import CONFIDENCES, STATUSES, TECHNIQUES
-from pvlab.trace import EVENTS, REASONS
+from pvlab.reasons import REASONS
+from pvlab.trace import EVENTS
 
 NAMES = {"p4-672-2006", "xeon-2400-2003", "p4-1700-2002", "vmx-prescott-2005", "vmx-merom-2006", "vmx-penryn-2008",
          "vmx-nehalem-2009", "vmx-westmere-2010", "vmx-sandybridge-2011"}
@@ -68,6 +69,10 @@ def test_the_published_figures():
     assert cycles("p4-672-2006", "access", "port-0x80:read") == 3209
     assert cycles("p4-672-2006", "access", "port-0x80:write") is None
     assert cycles("p4-672-2006", "exit", "cli", "trap-and-emulate") is None
+    assert cycles("p4-672-2006", "exit", "exception", "binary-translation") == 3223
+    assert cycles("p4-672-2006", "exit", "page-fault:guest", "binary-translation") == 1093 + 3223 - 889
+    assert cost_model("p4-672-2006").cell("exit", "int", "binary-translation").parts == {"hardware": None, "monitor": 2334}
+    assert cycles("p4-672-2006", "exit", "io:read", "binary-translation") is None
     assert cycles("xeon-2400-2003", "event", "page-fault") == 3408
     assert cycles("xeon-2400-2003", "event", "int") == 1080
     assert cycles("xeon-2400-2003", "exit", "cli", "trap-and-emulate") is None

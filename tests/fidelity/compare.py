@@ -1,5 +1,6 @@
 """Running one program under both monitors, and saying where they differ."""
 from pvlab.machine.x86.cpu import CS, REGISTER_NAMES, RF, SEGMENT_NAMES, SS
+from pvlab.machine.x86.machine import Machine
 from pvlab.monitors import Native, TrapAndEmulate
 
 BUDGET = 400_000
@@ -29,7 +30,7 @@ class Ending:
         for number in (0, 2, 3, 4):
             self.state[f"cr{number}"] = machine.cpu.cr[number] if native else getattr(processor, f"cr{number}")
         self.state["efer"] = machine.cpu.efer if native else processor.efer
-        self.memory = machine.ram.bytes
+        self.memory = machine.ram.bytes[:guest.memory]      # and not what the monitor has behind it
         self.events = [(event.reason, event.address, event.at) for event in self.run.trace.events]
         self.accesses = list(self.run.trace.accesses)
 
@@ -51,8 +52,8 @@ def differences(one, other):
         found.append("device accesses")
     found += [f"{name}: {_show(a)} and {_show(b)}" for name, a in one.state.items()
               if a != (b := other.state[name])]
-    if one.memory[:] != other.memory[:]:
-        a, b = one.memory[:], other.memory[:]
+    if one.memory != other.memory:
+        a, b = one.memory, other.memory
         places = [i for i in range(0, len(a), 4) if a[i:i + 4] != b[i:i + 4]]
         found.append("memory: " + ", ".join(
             f"{i:#x}: {a[i:i + 4][::-1].hex()} and {b[i:i + 4][::-1].hex()}" for i in places[:6]))
@@ -66,3 +67,37 @@ def _show(value):
 def both(guest, budget=BUDGET):
     """The guest's ending on the bare machine and under trap-and-emulate."""
     return Ending(Native(), guest, budget), Ending(TrapAndEmulate(), guest, budget)
+
+
+class Watched(Native):
+    """The bare machine, and `executed`: the addresses of all instructions in the blocks that it has begun."""
+
+    def make_machine(self, memory):
+        watched = _WatchedMachine(memory, stop_before=self.stop_before)
+        self.executed = watched.executed
+        return watched
+
+
+class _WatchedMachine(Machine):
+    def __init__(self, *how, **more):
+        self.executed = set()
+        super().__init__(*how, **more)
+
+    def _describe(self, address, size):
+        found = super()._describe(address, size)
+        self.executed.update(address + offset for offset in found[0])
+        return found
+
+
+def smaller(programs, fails):
+    """The least list of programs [(seed, steps)] of which `fails(programs)` still holds, program by program, step by step."""
+    for number in reversed(range(len(programs))):
+        without = programs[:number] + programs[number + 1:]
+        if without and fails(without):
+            programs = without
+    for number, (seed, steps) in enumerate(programs):
+        for step in reversed(range(len(steps))):
+            fewer = programs[:number] + [(seed, steps[:step] + steps[step + 1:])] + programs[number + 1:]
+            if fails(fewer):
+                programs, steps = fewer, fewer[number][1]
+    return programs

@@ -12,12 +12,13 @@ PAGING, WRITE_PROTECT, NUMERIC_ERROR = 0x80000000, 0x10000, 0x20
 FREE = (0, 1, 2, 3, 5, 6, 7)         # registers that a program may change: all but ESP
 
 ACTIONS = {}                          # name -> (function, the rings it may be done in)
+FOR_TRANSLATION = {}                  # the same; what trap-and-emulate does not see, or what is hard to translate
 
 
-def action(*rings):
+def action(*rings, among=ACTIONS):
     """Make a function of (program, random numbers) an action that is done in one of these rings."""
     def register(function):
-        ACTIONS[function.__name__] = function, rings or (0, 1, 2, 3)
+        among[function.__name__] = function, rings or (0, 1, 2, 3)
         return function
     return register
 
@@ -158,13 +159,18 @@ class _Recovering:
 def build(seed, steps):
     """The program for a seed and a list of (action's name, seed)."""
     program = Program(seed)
+    do(program, steps)
+    program.code.stop()
+    return program
+
+
+def do(program, steps):
+    """Do these actions one after the other, and come back to ring 0."""
     for name, number in steps:
-        function, rings = ACTIONS[name]
+        function, rings = ACTIONS.get(name) or FOR_TRANSLATION[name]
         r = program.random = random.Random(number)       # a number or a text
         program.to_ring(r.choice(rings))
         if len(program.code.bytes) > 0xF000:
             break
         function(program, r)
     program.to_ring(0)
-    program.code.stop()
-    return program

@@ -40,6 +40,7 @@ LOCAL_DATA = 0x0F                    # in the local table, for ring 3
 # Interrupt vectors beside the exceptions.
 SERVICE, TO_KERNEL, CLOSED, ABSENT, TO_RING1, TO_CONFORMING, NARROW, NULL_TARGET = range(0x80, 0x88)
 IRQ = 0x20
+QUIET_IRQ = 0x28                     # the same interrupt, whose handler writes down nothing
 
 ERROR_CODES = (8, 10, 11, 12, 13, 14, 17)
 SKIPPED = (0, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16)     # faults: the handler goes on where the program says
@@ -113,6 +114,7 @@ def handlers():
         code.jump("e9", go_on)
     entries[IRQ] = code("50 b0 20 e6 20 ff 05", TICKS, "58 6a 00 68", IRQ)
     code.jump("e9", go_on)
+    entries[QUIET_IRQ] = code("50 b0 20 e6 20 ff 05", TICKS, "58 cf")
     entries[TO_KERNEL] = code("bc", stack_of(0), "ff 25", CONTINUE)      # mov, %esp; jmp *CONTINUE
     entries[TO_RING1] = code("ff 05", CALLS, "cf")
     entries["sysenter"] = code("ff 25", CONTINUE)
@@ -187,7 +189,8 @@ def idt(entries):
         table[8 * vector:8 * vector + 8] = data
     for vector in range(32):
         put(vector, gate(KERNEL_CODE, entries[vector], 14, 3 if vector in (3, 4) else 0))
-    put(IRQ, gate(KERNEL_CODE, entries[IRQ], 14))
+    for vector in (IRQ, QUIET_IRQ):
+        put(vector, gate(KERNEL_CODE, entries[vector], 14))
     put(SERVICE, gate(KERNEL_CODE, entries[SERVICE], 15, 3))
     put(TO_KERNEL, gate(KERNEL_CODE, entries[TO_KERNEL], 14, 3))
     put(CLOSED, gate(KERNEL_CODE, entries[CLOSED], 14, 0))

@@ -27,6 +27,7 @@ REPORTS = {
     "timer": ("ticks", "wanted", lambda n: n),
     "idle": ("waits", "wanted", lambda n: n),
     "console": ("lines", "bytes", lambda n: 13 * n),
+    "control-register": ("writes", "sum", lambda n: n),
     "disk-read": ("sectors", "sum", lambda n: checksum(io.read(n))),
     "disk-write": ("sectors", "sum", lambda n: checksum(io.written(n))),
     "net-send": ("packets", "sum", lambda n: checksum(*io.sent(n))),

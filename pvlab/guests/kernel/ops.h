@@ -68,6 +68,10 @@ OPERATION uint32_t fault_address(void)
     return address;
 }
 
+/* Put another address there. A kernel has no use for it; the workload control-register writes a register that moves
+ * nothing else. */
+OPERATION void set_fault_address(uint32_t address) { __asm__ volatile("mov %0, %%cr2" : : "r"(address)); }
+
 /* Write one entry of a page table. An entry has 8 bytes, and CMPXCHG8B is the one instruction by which this CPU stores
  * 8 bytes at once. Two stores of 4 bytes would leave a moment in which the entry is half the old one and half the
  * new, and would be two traps instead of one for a monitor that write-protects page tables. */

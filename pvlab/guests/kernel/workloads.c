@@ -134,6 +134,17 @@ static void interrupt_flags(uint32_t n)
     done(counted, ticks > 0);
 }
 
+/* Write a control register and read it again. CR2 is the one of which nothing depends: no mode, no translation. */
+static void control_register(uint32_t n)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        set_fault_address(i);
+        sum += fault_address() == i;
+    }
+    done(n, sum);
+}
+
 /* Port 0x80 is nobody's: reading it takes the time of a port read and gives all ones. */
 static void port_io(uint32_t n)
 {
@@ -191,6 +202,7 @@ const struct workload workloads[] = {
     { "timer", "ticks", "wanted", timer },
     { "idle", "waits", "wanted", idle },
     { "console", "lines", "bytes", console },
+    { "control-register", "writes", "sum", control_register },
     { "disk-read", "sectors", "sum", disk_read },
     { "disk-write", "sectors", "sum", disk_write },
     { "net-send", "packets", "sum", net_send },

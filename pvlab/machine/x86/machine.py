@@ -41,6 +41,7 @@ class Machine:
         self.state = self.engine.state
         self._stop_before = stop_before
         self.live_mmu = lambda: self.mmu     # by which tables the running guest's code is found in RAM
+        self.describe_cached = None          # a translator's answer for its own code: see Engine
         self._code_pages: set[int] = set()       # of linear addresses
         self._code_frames: set[int] = set()      # and of physical ones
         self.dr = list(control.DEBUG_RESET)
@@ -110,15 +111,19 @@ class Machine:
     def step(self) -> Why:
         """Run one instruction, by the CPU's own trap flag. EXCEPTION with vector 1 is the normal end of a step."""
         cpu = self.cpu
-        pushf = cpu.env.eflags
+        pushf, before = cpu.env.eflags, self.state.instructions
         cpu.env.eflags |= c.TF
-        why = self.enter(self.state.instructions + (1 << 40))
+        why = self.enter(before + (1 << 40))
+        if self.state.instructions > before + 1:      # it has overwritten itself, and was begun twice
+            self.state.instructions = before + 1
         if not pushf & c.TF:
             cpu.env.eflags &= ~c.TF
         return why
 
     def _describe(self, address: int, size: int) -> tuple[list[int], int, list[int]]:
         """Called inside a run, which may have gone to other code segments and page tables since the last stop."""
+        if address - self.state.cache_begin in range(self.state.cache_size):
+            return self.describe_cached(address, size)
         self.engine.save()
         mmu = self.live_mmu()
         self._code_pages.update((address >> 12, address + size - 1 >> 12))

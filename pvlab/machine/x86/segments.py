@@ -169,10 +169,13 @@ def inner_stack(processor, cpl: int, absent: int = TS) -> tuple[Segment, int]:
 
 
 class Stack:
-    """A stack in use: `esp` moves here only; the caller puts it into ESP when nothing can fail any more."""
+    """A stack in use: `esp` moves here only; the caller puts it into ESP when nothing can fail any more.
 
-    def __init__(self, processor, segment: Segment, esp: int, wide: bool):
-        self._processor, self._segment, self._wide = processor, segment, wide
+    user: accesses have the rights of ring 3, as those of PUSH and POP there have; those of far transfers have not.
+    """
+
+    def __init__(self, processor, segment: Segment, esp: int, wide: bool, user: bool = False):
+        self._processor, self._segment, self._wide, self._user = processor, segment, wide, user
         self._mask = 0xFFFFFFFF if segment.flags & BIG else 0xFFFF
         self.esp = esp
 
@@ -182,18 +185,19 @@ class Stack:
         top = (1 << size * 8) - 1
         self.esp = self.esp & ~self._mask | self.esp - size * len(values) & self._mask
         address = self._segment.base + (self.esp & self._mask) & 0xFFFFFFFF
-        self._processor.write_linear(address, b"".join((v & top).to_bytes(size, "little") for v in reversed(values)))
+        data = b"".join((v & top).to_bytes(size, "little") for v in reversed(values))
+        self._processor.write_linear(address, data, self._user)
 
     def pop(self) -> int:
         size = 4 if self._wide else 2
         address = self._segment.base + (self.esp & self._mask) & 0xFFFFFFFF
-        value = int.from_bytes(self._processor.read_linear(address, size), "little")
+        value = int.from_bytes(self._processor.read_linear(address, size, self._user), "little")
         self.esp = self.esp & ~self._mask | self.esp + size & self._mask
         return value
 
 
-def current_stack(processor, wide: bool) -> Stack:
-    return Stack(processor, processor.segment(SS), processor.regs[ESP] & 0xFFFFFFFF, wide)
+def current_stack(processor, wide: bool, user: bool = False) -> Stack:
+    return Stack(processor, processor.segment(SS), processor.regs[ESP] & 0xFFFFFFFF, wide, user)
 
 
 def far_transfer(processor, selector: int, offset: int, wide: bool, next_eip: int | None) -> None:

@@ -1,0 +1,4 @@
+"""Binary translation."""
+from pvlab.monitors.binary_translation.monitor import BinaryTranslation
+
+__all__ = ["BinaryTranslation"]

@@ -1,0 +1,130 @@
+"""Translating: one unit of guest code becomes one piece of code for the cache.
+
+A unit is at most twelve instructions, or ends with the first that ends it: control flow, a callout, bytes that are no
+instruction. It stays in one page, as far as its last instruction does, so that what the guest does to a page concerns
+the units of that page.
+"""
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pvlab.machine.engine import NOWHERE
+from pvlab.monitors.binary_translation import classify as k
+from pvlab.monitors.binary_translation.classify import Guest, decode
+from pvlab.monitors.binary_translation.emit import EXIT, Code, emit
+
+LONGEST = 12
+_LAST = k.CONTROL_FLOW | {k.CALLOUT, k.WRITE_CALLOUT, k.INVALID}
+
+
+@dataclass(eq=False)
+class Site:
+    """A direct branch of a unit: the place of its displacement, its own exit, and the guest address it goes to."""
+
+    unit: "Unit"
+    at: int
+    stub: int
+    target: int
+    linked: bool = False
+
+
+@dataclass(eq=False)
+class Unit:
+    """A translated unit. Addresses in the cache are linear; the lists are those of emit.Code, by offset."""
+
+    guest: tuple[Guest, ...]
+    at: int
+    code: bytes
+    notes: Code
+    sites: list[Site] = field(default_factory=list)
+    incoming: list[Site] = field(default_factory=list)      # branches of other units that lead here
+
+    def __post_init__(self):
+        self.starts = [offset for offset, _ in self.notes.places]
+        self.boundaries = frozenset(self.starts)
+
+    @property
+    def address(self) -> int:
+        """The guest address of the first instruction."""
+        return self.guest[0].address
+
+    @property
+    def end(self) -> int:
+        """The guest address behind the last."""
+        return self.guest[-1].end
+
+    def place(self, offset: int) -> int:
+        """The guest's EIP at this offset."""
+        return self.notes.places[bisect_right(self.starts, offset) - 1][1]
+
+    def saved(self, offset: int) -> tuple[int, ...]:
+        """The registers whose guest values are in the monitor's page at this offset."""
+        saved = self.notes.saved
+        return saved[bisect_right(saved, offset, key=lambda entry: entry[0]) - 1][1]
+
+    def follows_sti(self, address: int) -> bool:
+        """Whether the instruction before the one at this guest address is an STI of this unit."""
+        return any(guest.end == address and guest.kind == k.STI for guest in self.guest)
+
+    def describe(self, offset: int, size: int) -> tuple[list[int], int, list[int], int, bool]:
+        """What the engine must know of a block of this unit (see machine/engine.py)."""
+        notes, end = self.notes, offset + size
+        offsets = [at - offset for at in _within(notes.retired, offset, end)]
+        repeat = notes.repeats.get(end)
+        tally = len(_within(notes.looked_up, offset, end)) << 32 | len(_within(notes.emulated, offset, end))
+        return offsets, NOWHERE if repeat is None else self.at + repeat, [], tally, offset not in self.boundaries
+
+
+def _within(offsets: list[int], begin: int, end: int) -> list[int]:
+    return offsets[bisect_left(offsets, begin):bisect_left(offsets, end)]
+
+
+def read_unit(code: bytes, address: int) -> tuple[Guest, ...]:
+    """The instructions of the unit at `address`. `code` is what can be read from there on; at most one page and the
+    rest of an instruction of it."""
+    room = 4096 - (address & 4095)
+    found: list[Guest] = []
+    for guest in decode(code, address, LONGEST + 1):
+        if found and (guest.end - address > room or guest.kind == k.INVALID):
+            break                       # the next page is another unit's
+        found.append(guest)
+        if guest.kind in _LAST or len(found) >= LONGEST and guest.kind != k.STI:
+            break
+    if len(found) > LONGEST and found[-1].kind == k.STI:
+        del found[-1]
+    if found[-1].kind == k.STI:         # what follows it must stand in the same unit: interrupts come only after that
+        found[-1] = found[-1]._replace(kind=k.CALLOUT)
+    return tuple(found)
+
+
+def revise(guest: tuple[Guest, ...], kind_of: Callable[[Guest], str]) -> tuple[Guest, ...]:
+    """The unit with other kinds for its instructions. It ends earlier if one of them does."""
+    revised = []
+    for instruction in guest:
+        revised.append(instruction._replace(kind=kind_of(instruction)))
+        if revised[-1].kind in _LAST:
+            break
+    return tuple(revised)
+
+
+def translate(guest: tuple[Guest, ...], at: int, base: int, miss: int) -> Unit:
+    """The translation of a unit for the cache's linear address `at`."""
+    code = Code(at, base, miss)
+    for index, instruction in enumerate(guest):
+        emit(code, instruction, index)
+    last = guest[-1]
+    if last.kind not in _LAST:
+        code.place(last.end & 0xFFFFFFFF)
+        code.jump(last.end & 0xFFFFFFFF)
+    stubs = []
+    for offset, target in code.sites:           # each branch has an exit of its own, and leads there until it is chained
+        code.place(target)
+        stub = len(code.bytes)
+        code(EXIT)
+        code.bytes[offset:offset + 4] = (stub - offset - 4).to_bytes(4, "little", signed=True)
+        stubs.append((offset, stub, target))
+    unit = Unit(guest, at, bytes(code.bytes), code)
+    unit.sites = [Site(unit, at + offset, at + stub, target) for offset, stub, target in stubs]
+    return unit
