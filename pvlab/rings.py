@@ -5,12 +5,12 @@ from pvlab.devices.virtio.rings import OFFERED, RETURNED, Ring
 from pvlab.picture import FAINT, INK, Picture, blank, style
 from pvlab.tables import Table
 
-_MOST = 12                          # entries of each area that are drawn; the table has no more
+_MOST = 8                           # entries of each area that are drawn; the table has no more
 _COLOURS = {OFFERED: ("#E69F00", ".."), RETURNED: ("#56B4E9", "//")}
 
 
 def ring(state: Ring, title: str = "A virtqueue") -> Picture:
-    """Descriptor table, available ring and used ring of one moment, at most 12 entries of each: those in use."""
+    """Descriptor table, available ring and used ring of one moment, at most 8 entries of each: those in use."""
     numbers, slots, places = _shown(state)
     rows = max(len(numbers), len(slots), len(places), 4)
     with style():
@@ -96,7 +96,7 @@ def _shown(state: Ring) -> tuple[list[int], list[int], list[int]]:
     if state.size <= _MOST:
         every = list(range(state.size))
         return every, every, every
-    back = _MOST - min(state.waiting, 8)
+    back = _MOST - min(state.waiting + 2, _MOST)
     first = max(state.used_index - back, 0)
     slots = [i % state.size for i in range(first, min(first + _MOST, first + state.size))]
     numbers = [each.number for each in state.descriptors if each.state == OFFERED]

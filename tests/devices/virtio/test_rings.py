@@ -104,7 +104,7 @@ def test_the_picture_carries_the_same_as_a_table(size, done):
     assert picture.png.startswith(b"\x89PNG")
     shown = picture.table.text()
     assert shown.count("offered") == 3 and f"available index    {done + 1}".split()[-1] in shown
-    assert len(picture.table.rows) <= 3 * 12 + 4
+    assert len(picture.table.rows) <= 3 * 8 + 4
     assert picture.alt.startswith(f"a ring: available index {done + 1}, used index {done}; 1 offered")
 
 
