@@ -17,7 +17,7 @@ _HOME = {
     "guest": "guests", "known_guests": "guests", "GuestError": "guests",
     "Native": "monitors", "TrapAndEmulate": "monitors", "BinaryTranslation": "monitors", "Cp": "monitors",
     "techniques": "monitors", "monitor": "monitors",
-    "per_unit": "units", "compare": "comparison", "Comparison": "comparison",
+    "per_unit": "units", "compare": "comparison", "Comparison": "comparison", "sweep": "grid", "Sweep": "grid",
     "cost_models": "costs", "cost_model": "costs", "bill": "costs",
     "probe": "machine.x86.probe",
     "Run": "trace", "Trace": "trace", "Exit": "trace",
