@@ -9,7 +9,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help env lab test notebooks clean
+.PHONY: help env lab test notebooks exercises clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make test       run every test: units, fidelity, the lessons, and a browser if one is there"
 	@echo "make env        only install"
 	@echo "make notebooks  execute the lessons and store their outputs"
+	@echo "make exercises  make the public handouts from the exercises' sources"
 	@echo "make clean      remove $(VENV) and caches"
 
 env: $(READY)
@@ -44,6 +45,10 @@ test: $(READY)
 
 notebooks: $(READY)
 	@$(RUN) -m pvlab.course.notebooks
+
+exercises: $(READY)
+	@$(RUN) -m pvlab release --out build/release
+	@cp build/release/handouts/*.ipynb notebooks/exercises/
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis

@@ -6,7 +6,6 @@ Each command imports what it needs when it runs, so that the cheap ones stay che
 """
 from __future__ import annotations
 
-import json as json_format
 import os
 import subprocess
 import sys
@@ -16,7 +15,10 @@ from typing import Annotated, Optional
 
 import typer
 
+from pvlab.course import commands
+from pvlab.course.grading.command import grade
 from pvlab.errors import PvlabError
+from pvlab.terminal import complain, say, say_json, say_list, visible
 
 BUDGET = 200_000_000
 FAILED = ("budget", "crashed")
@@ -30,6 +32,10 @@ Costs = Annotated[Optional[str], typer.Option(
     "--costs", metavar="MODEL", help="Price the exits with this cost model (see `pvlab costs`).")]
 Budget = Annotated[int, typer.Option("--budget", metavar="N", min=1, help="Stop after about N guest instructions.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+DiskFile = Annotated[Optional[str], typer.Option(
+    "--disk", metavar="FILE[:ro|:cow]", help="The machine's disk: an image file, which the guest may write; "
+    ":ro read-only, :cow what it writes is forgotten. Without one: 1 MiB of known contents.")]
+Pcap = Annotated[Optional[Path], typer.Option("--pcap", metavar="FILE", help="Capture the network's packets.")]
 GuestName = Annotated[str, typer.Argument(
     metavar="GUEST", help="A name from `pvlab guests`, or a file: .elf, .c or .S.")]
 
@@ -55,54 +61,32 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def complain(message: str) -> int:
-    """Say on stderr what was wrong with the input, in lines of a readable length; returns the exit status for it."""
-    lines = [line if len(line) <= 1000 else line[:1000] + "…" for line in message.strip().splitlines()]
-    print("pvlab:", visible("\n".join(lines)), file=sys.stderr)
-    return 2
-
-
-def say(text: str) -> None:
-    """Print on stdout."""
-    try:
-        print(visible(text), flush=True)
-    except BrokenPipeError:
-        # The reader went away (`pvlab guests | head -1`): end quietly, as a program that SIGPIPE stops would.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(141) from None
-
-
-def visible(text: str) -> str:
-    """The text with its control characters shown, so that no guest's output and no file's name rules the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
-
-
-def say_json(value: dict) -> None:
-    say(json_format.dumps(value, indent=1))
-
-
-def say_list(name: str, rows: list[dict], as_json: bool, columns: str) -> None:
-    """A list of things that have the same fields: an object that holds the list, or a table of some of the fields."""
-    if as_json:
-        say_json({name: rows})
-    else:
-        from pvlab.tables import Table
-        fields = columns.split()
-        say(Table(fields, [["" if row[field] is None else str(row[field]) for field in fields] for row in rows]).text())
-
-
 def parameter_tables(guest: str, parameters: dict[str, dict]):
-    """What can be given to a guest: a table for each parameter; numbers that depend on a choice stand in its table."""
+    """What can be given to a guest: a table for each parameter. A number that every choice has stands in its table."""
     from pvlab.tables import Table
+    numbers = {name: of for name, of in parameters.items() if of.get("by") and "max" in of}
+    shared = [name for name, of in numbers.items() if of["max"].keys() == parameters[of["by"]]["choices"].keys()]
     for name, of in parameters.items():
         caption = f"{guest} -p {name}=VALUE: {of['description']}"
         if "choices" in of:
-            numbers = {other: also for other, also in parameters.items() if also.get("by") == name}
-            headers = [f"{other}, {what}" for other in numbers for what in ("default", "max")]
-            limits = [also[what] for also in numbers.values() for what in ("default", "max")]
-            rows = [[value, meaning, *[limit[value] for limit in limits]] for value, meaning in of["choices"].items()]
-            yield Table([name, "meaning", *headers], rows, caption=f"{caption}; {of['default']} unless given")
-        elif "by" not in of:
+            if "allowed" in of:
+                headers = [f"for {of['by']}"]
+                more = {value: [", ".join(key for key, names in of["allowed"].items() if value in names)]
+                        for value in of["choices"]}
+                caption += "; the first that there is, unless given"
+            else:
+                also = [numbers[other] for other in shared if numbers[other]["by"] == name]
+                headers = [f"{other}, {what}" for other in shared for what in ("default", "max")
+                           if numbers[other]["by"] == name]
+                more = {value: [each[what][value] for each in also for what in ("default", "max")]
+                        for value in of["choices"]}
+                caption += f"; {of['default']} unless given"
+            yield Table([name, "meaning", *headers],
+                        [[value, meaning, *more[value]] for value, meaning in of["choices"].items()], caption=caption)
+        elif name in numbers and name not in shared:
+            yield Table([of["by"], "default", "min", "max"],
+                        [[key, of["default"][key], of["min"][key], of["max"][key]] for key in of["max"]], caption=caption)
+        elif name not in numbers:
             yield Table(["default", "min", "max"], [[of["default"], of["min"], of["max"]]], caption=caption)
 
 
@@ -182,6 +166,7 @@ def lab(lesson: Annotated[str, typer.Argument(metavar="[LESSON]", help="A number
     """Open the course in JupyterLab."""
     from pvlab.course.lessons import checkout, lesson as find
     # The root is the checkout, not notebooks/, so that a lesson's links to pvlab's sources open beside it.
+    commands.begun(find(lesson))
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={checkout()}", str(find(lesson).file),
                *(options or ())]
     if os.name == "nt":
@@ -227,7 +212,8 @@ def lessons(json: Json = False) -> None:
 def run(guest: GuestName,
         monitor: Annotated[Optional[str], typer.Option(
             "--monitor", "-m", metavar="M", help="See `pvlab monitors`. Unless given: native, or cp for s390x.")] = None,
-        parameter: Parameters = None, costs: Costs = None, budget: Budget = BUDGET, json: Json = False) -> int:
+        parameter: Parameters = None, disk: DiskFile = None, pcap: Pcap = None, costs: Costs = None,
+        budget: Budget = BUDGET, json: Json = False) -> int:
     """Run one guest under one monitor."""
     from pvlab import cost_model, guest as find_guest, monitor as find_monitor, techniques
     technique = find_monitor(monitor) if monitor is not None else None
@@ -236,7 +222,7 @@ def run(guest: GuestName,
     subject = find_guest(guest, **parameters_from(parameter))
     technique = technique or techniques(subject.image.arch)[0]
     with Progress(f"{subject.name} under {technique.name}") as progress:
-        result = technique.run(subject, budget=budget, progress=progress)
+        result = technique.run(subject, budget=budget, progress=progress, disk=disk, pcap=pcap)
     if json:
         say_json(result.to_dict(costs))
     else:
@@ -247,7 +233,7 @@ def run(guest: GuestName,
 
 
 @app.command()
-def compare(guest: GuestName, parameter: Parameters = None,
+def compare(guest: GuestName, parameter: Parameters = None, disk: DiskFile = None,
             monitors: Annotated[Optional[str], typer.Option(metavar="A,B,…", help="All, unless given.")] = None,
             costs: Costs = None, budget: Budget = BUDGET, json: Json = False,
             png: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Draw the comparison.")] = None) -> int:
@@ -262,7 +248,7 @@ def compare(guest: GuestName, parameter: Parameters = None,
         cost_model(costs)
     subject = find_guest(guest, **parameters_from(parameter))
     with Progress(f"{subject.name} under each monitor") as progress:
-        result = compare(subject, chosen, budget=budget, progress=progress)
+        result = compare(subject, chosen, budget=budget, progress=progress, disk=disk)
     if json:
         say_json(result.to_dict(costs))
     elif png is not None:
@@ -301,3 +287,8 @@ def bench(json: Json = False) -> None:
     else:
         from pvlab.tables import Table
         say(Table(["measure", "measured", "limit"], summary(result)).text())
+
+
+# The course's own commands, for learners and instructors.
+for command in (*commands.COMMANDS, grade):
+    app.command()(command)

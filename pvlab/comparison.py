@@ -67,10 +67,11 @@ class Comparison:
 
 
 def compare(guest, monitors: Iterable | None = None, budget: int = 200_000_000,
-            progress: Callable | None = None) -> Comparison:
+            progress: Callable | None = None, disk: str | None = None) -> Comparison:
     """Run the guest under each of the monitors (names or instances; None means every technique for its instruction set).
 
-    `budget` (guest instructions) and `progress` are handed to each run.
+    `budget` (guest instructions) and `progress` are handed to each run. `disk` is an image file's name, see
+    Monitor.run: every run finds the file as it is, and what they write is forgotten.
     """
     from pvlab.monitors import monitor, techniques
     named = techniques(guest.image.arch) if monitors is None else monitors
@@ -80,4 +81,6 @@ def compare(guest, monitors: Iterable | None = None, budget: int = 200_000_000,
         raise PvlabError("nothing to compare: name at least one monitor")
     if len(set(names)) < len(names):
         raise PvlabError(f"a monitor is named twice: {', '.join(names)}")
-    return Comparison(guest.name, tuple(m.run(guest, budget=budget, progress=progress) for m in chosen))
+    if disk is not None and not str(disk).endswith((":ro", ":cow")):
+        disk = f"{disk}:cow"
+    return Comparison(guest.name, tuple(m.run(guest, budget=budget, progress=progress, disk=disk) for m in chosen))

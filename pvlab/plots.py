@@ -9,36 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pvlab.costs.model import PARTS
+from pvlab.families import FAMILIES, family
 from pvlab.picture import FAINT, INK, Picture, blank, count_axis, style
 from pvlab.tables import NONE, Table, title_of
 from pvlab.trace import Run
-
-# Families of reasons: (name, colour, hatch, reasons). Events and accesses of a bill fall under the same families.
-FAMILIES = (
-    ("the guest's own instructions", "#C8C8C8", "", ("guest",)),
-    ("interrupt flag and idling", "#0072B2", "", ("cli", "sti", "hlt")),
-    ("system registers", "#56B4E9", "//", (
-        "mov-cr0", "mov-cr2", "mov-cr3", "mov-cr4", "mov-dr", "clts", "lmsw", "lgdt", "lidt", "lldt", "ltr", "invlpg",
-        "wbinvd", "rdmsr", "wrmsr", "rdtsc", "rdpmc")),
-    ("segments and returns", "#D55E00", "\\\\", ("iret", "sysexit", "segment-load", "far-transfer")),
-    ("memory", "#009E73", "..", ("page-fault:shadow", "page-fault:guest", "page-table-write", "event:page-fault")),
-    ("reflected events", "#CC79A7", "xx", ("int", "sysenter", "exception", "interrupt")),
-    ("devices", "#E69F00", "--", ("io:read", "io:write")),
-    ("several small ones", "#F4F4F4", "", ("other",)),
-)
-_FAMILY = {reason: family for family in FAMILIES for reason in family[3]}
-_BY_PREFIX = {"event": _FAMILY["int"], "access": _FAMILY["io:read"]}
 
 # Beyond so many entries a reader no longer finds one, and a sliver of a stack nobody sees: the smallest are drawn as
 # one, and the table has them all.
 _MOST = 15
 _PANELS = 4  # side by side; more techniques go into further rows
 _TICKS_UP_TO, _BINS = 1500, 240
-
-
-def family(reason: str) -> tuple:
-    """(name, colour, hatch, reasons) of the family of a reason, or of a bill's `event:…` or `access:…`."""
-    return _FAMILY.get(reason) or _BY_PREFIX.get(reason.partition(":")[0]) or _FAMILY["other"]
 
 
 def exits(runs: Sequence[Run], most_reasons: int = _MOST) -> Picture:
@@ -101,7 +81,7 @@ def cycles(bills: Sequence) -> Picture:
     names = [name for name in reasons[:_MOST] if max(each.get(name, 0) for each in priced) >= seen]
     merged = reasons[len(names):]
     stack = [("guest", [bill.guest for bill in bills])]
-    stack += [(name, [each.get(name, 0) for each in priced]) for name in sorted(names, key=_order)]
+    stack += [(name, [each.get(name, 0) for each in priced]) for name in sorted(names, key=order)]
     if merged:
         stack.append(("other", [sum(each.get(name, 0) for name in merged) for each in priced]))
     with style():
@@ -111,7 +91,7 @@ def cycles(bills: Sequence) -> Picture:
         left = [0] * len(bills)
         for name, values in stack:
             label = {"guest": "guest instructions (assumed)", "other": f"{len(merged)} others"}.get(name, name)
-            axes.barh(range(len(bills)), values, left=left, height=0.62, label=label, **_look(name))
+            axes.barh(range(len(bills)), values, left=left, height=0.62, label=label, **look(name))
             for y, value in enumerate(values):
                 if value > longest * (0.03 + 0.018 * len(name)):  # wide enough for its name
                     axes.text(left[y] + value / 2, y, name, ha="center", va="center", fontsize=11, color=INK,
@@ -216,7 +196,7 @@ def _workload(run: Run) -> str:
 def _bars(axes, values: dict[str, int], most: int, merged: int) -> None:
     """Horizontal bars, one for each name, with the value at its end."""
     for y, (name, value) in enumerate(values.items()):
-        axes.barh(y, value, height=0.7, **_look(name))
+        axes.barh(y, value, height=0.7, **look(name))
         axes.text(value + most * 0.02, y, f"{value:,}", va="center", fontsize=12, color=INK)
     axes.set_yticks(range(len(values)), [f"{merged} others" if name == "other" else name for name in values])
     axes.set_ylim(max(2, len(values)) - 0.5, -0.5)
@@ -235,7 +215,7 @@ def _end_of_bar(axes, y: int, bill, longest: int) -> None:
     axes.text(bill.total + longest * 0.02, y, "\n".join(said), va="center", fontsize=11, color=INK)
 
 
-def _look(reason: str) -> dict:
+def look(reason: str) -> dict:
     """How a reason is filled: its family's colour and hatch, paler for each later member of the family."""
     _, colour, hatch, members = family(reason)
     place = members.index(reason) if reason in members else sum(map(ord, reason))
@@ -245,7 +225,7 @@ def _look(reason: str) -> dict:
             "edgecolor": INK, "linewidth": 0.7}
 
 
-def _order(reason: str) -> tuple:
+def order(reason: str) -> tuple:
     """A place in a stack: by family, then by name."""
     return FAMILIES.index(family(reason)), reason
 

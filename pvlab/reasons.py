@@ -36,6 +36,8 @@ TRAPPED = {
     # devices whose registers are in memory
     "mmio:read": "a read of a device's register in memory",
     "mmio:write": "a write to a device's register in memory",
+    # the monitor of a hosted virtual machine leaves for the host in its turn
+    "world-switch": "a device's model is in the host's user space: the monitor gives the host its CPU, and gets it back",
     # memory
     "page-fault:shadow": "a hidden fault: the shadow page table lacked what the guest's own tables allow",
     "page-fault:guest": "a true page fault, reflected to the guest",

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from pvlab.costs import Bill
 
 # Interrupts and exceptions that a guest can receive.
-EVENTS = (*EXCEPTIONS.values(), "int", "interrupt",
-          *(f"program:{name}" for name in (*PROGRAM.values(), "other")),
-          *(name for name in CLASSES.values() if name != "program"))
+EVENTS = tuple(dict.fromkeys((*EXCEPTIONS.values(), "int", "interrupt",
+                              *(f"program:{name}" for name in (*PROGRAM.values(), "other")),
+                              *(name for name in CLASSES.values() if name != "program"))))
 
 # How a run can end.
 OUTCOMES = {

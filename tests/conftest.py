@@ -1,10 +1,13 @@
 """What all tests share: the parts of the suite, the flags for more of it, and what the run says at its end."""
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 os.environ["PVLAB_STATIC"] = "1"  # widgets show their static form, here and in every kernel that a test starts
+OWN = TemporaryDirectory()
+os.environ["PVLAB_PROGRESS"] = f"{OWN.name}/progress.json"  # no test touches the progress of whoever runs it
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -3,6 +3,7 @@
 A build is kept under the hash of everything that went into it: sources, the files that they include, flags and the
 compiler's version. So nothing is ever stale, nothing needs cleaning, and a second use costs a few file reads. The
 cache lies outside the repository: in $PVLAB_CACHE, or $XDG_CACHE_HOME/pvlab, or the platform's place for caches.
+A second one that is only read, $PVLAB_SHARED_CACHE, may hold what many users of one machine need.
 """
 from __future__ import annotations
 
@@ -93,8 +94,9 @@ def _build(sources: Sequence[Path], flags: Sequence[str], suffix: str, extra: Se
     program, version = _zig()
     cache = cache_dir()
     built = cache / f"{_key(sources, extra, flags, version)}{suffix}"
-    if built.is_file():
-        return built
+    for place in (built, Path(os.environ.get("PVLAB_SHARED_CACHE") or cache) / built.name):
+        if place.is_file():
+            return place
     import tempfile  # like subprocess below, only when something is built
     try:
         cache.mkdir(parents=True, exist_ok=True)

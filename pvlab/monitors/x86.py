@@ -5,7 +5,6 @@ A technique says in `start` how the guest's machine is prepared and whose state 
 """
 from __future__ import annotations
 
-from pvlab.devices.backends.source import Source
 from pvlab.devices.pc import Pc
 from pvlab.errors import PvlabError
 from pvlab.machine.engine import Why
@@ -34,9 +33,7 @@ class X86Monitor(Monitor):
     def prepare(self, guest) -> None:
         """A PC with the image loaded, and the CPU as a Multiboot loader leaves it."""
         self.machine = machine = self.make_machine(guest.memory)
-        self.peer = Source(lambda: self.now) if self.network is None else None
-        self.board = Pc(lambda: self.now, Dma(machine.ram, self.device_wrote, self._weigh), self.disk,
-                        self.peer.port if self.peer else self.network)
+        self.board = Pc(lambda: self.now, Dma(machine.ram, self.device_wrote, self._weigh), self.disk, self.network)
         if self.peer:
             self.board.add_timed(self.peer)
         image = guest.image

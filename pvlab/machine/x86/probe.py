@@ -66,10 +66,11 @@ def probe(code: str, rings: Sequence[int] = (0, 1), interrupts: bool = True) -> 
     if not rings or any(ring not in (0, 1, 2, 3) for ring in rings):
         raise PvlabError(f"rings are 0, 1, 2 and 3, not {list(rings)}")
     binary = assemble(code)
-    return Probe(code, interrupts, tuple(_run(binary, ring, interrupts) for ring in rings))
+    return Probe(code, interrupts, tuple(outcome(binary, ring, interrupts) for ring in rings))
 
 
-def _run(code: bytes, ring: int, interrupts: bool) -> Outcome:
+def outcome(code: bytes, ring: int, interrupts: bool) -> Outcome:
+    """What this machine code does in that ring."""
     machine = Machine(2 << 20)
     table = bytes(8)
     for dpl in range(4):

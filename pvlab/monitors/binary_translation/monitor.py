@@ -41,6 +41,7 @@ class BinaryTranslation(TrapAndEmulate):
         """
         if not SMALLEST_CACHE <= cache_size <= v.CACHE_SIZE:
             raise PvlabError(f"a translation cache of {cache_size} bytes: it may have {SMALLEST_CACHE} to {v.CACHE_SIZE}")
+        super().__init__()
         self.chaining, self.adaptive, self.in_cache, self.cache_size = chaining, adaptive, in_cache, cache_size
 
     def explain(self, guest, address: int | str | None = None, budget: int = BUDGET) -> Explanation:

@@ -4,7 +4,7 @@ import pytest
 from pvlab.devices.backends.disk import MemoryDisk, patterned
 from pvlab.devices.channel import formats as f
 from pvlab.devices.channel.dasd import HEADS, Dasd
-from tests.devices.channel.world import DATA, PROGRAM, Storage, carry_out
+from devices.channel.world import DATA, PROGRAM, Storage, carry_out
 
 SEEK_ARGUMENT, ID = 0x8000, 0x8010
 SECTORS = 2 * HEADS * 6 * 4            # two cylinders of 2048-byte records

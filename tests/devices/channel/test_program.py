@@ -3,7 +3,7 @@ import pytest
 
 from pvlab.devices.channel import formats as f
 from pvlab.devices.channel.program import LONGEST, State
-from tests.devices.channel.world import DATA, PROGRAM, SIZE, Scripted, Storage, carry_out
+from devices.channel.world import DATA, PROGRAM, SIZE, Scripted, Storage, carry_out
 
 E, IL, PGM, PROT = f.ENDED, f.INCORRECT_LENGTH, f.PROGRAM_CHECK, f.PROTECTION_CHECK
 LENGTHS = [

@@ -1,7 +1,7 @@
 """The I/O instructions as a guest meets them: condition codes, exceptions in their order, and interruptions."""
 from pvlab.devices.channel.console import to_ebcdic
-from tests.devices.channel.world import ccws, orb
-from tests.monitors.cp.harness import run
+from devices.channel.world import ccws, orb
+from monitors.cp.harness import run
 
 CONSOLE = 0x10000                    # the console is the first device: subchannel 0
 AREA, PROGRAM, TEXT, LOG = 0x8000, 0x9000, 0x9100, 0xA000
