@@ -261,6 +261,23 @@ def compare(guest: GuestName, parameter: Parameters = None, disk: DiskFile = Non
 
 
 @app.command()
+def translate(guest: GuestName,
+              at: Annotated[Optional[str], typer.Option("--at", metavar="ADDRESS|SYMBOL", help="The unit that has this "
+                                                        "instruction; the guest's first, unless given.")] = None,
+              parameter: Parameters = None, budget: Budget = BUDGET, json: Json = False) -> None:
+    """Run a guest under binary translation, and show a unit of its code beside the translation."""
+    from pvlab import BinaryTranslation, guest as find_guest
+    monitor = BinaryTranslation()
+    subject = find_guest(guest, **parameters_from(parameter))
+    found = monitor.explain(subject, at, budget)
+    if json:
+        say_json({**found.to_dict(), "parameters": dict(subject.parameters), "statistics": monitor.statistics.to_dict()})
+    else:
+        say(found.table().text())
+        say("\n" + monitor.statistics.table().text())
+
+
+@app.command()
 def bench(json: Json = False) -> None:
     """Measure the lab itself, as ratios on this machine."""
     from pvlab.bench import measure, summary

@@ -12,11 +12,13 @@ from pvlab.picture import INK, Picture, blank, style
 from pvlab.tables import NONE, Table
 from pvlab.trace import Run
 
-_LOOKS = (("#D55E00", "o", "white"), ("#0072B2", "D", "#0072B2"), ("#009E73", "s", "#009E73"), ("#CC79A7", "^", "white"))
+# Colour, marker, face and size of each technique: a later one is seen inside an earlier one at the same place.
+_LOOKS = (("#D55E00", "o", "white", 17), ("#0072B2", "D", "#0072B2", 9), ("#009E73", "s", "white", 6),
+          ("#CC79A7", "^", "white", 4))
 
 
 class PerIteration:
-    """{workload: {technique: {reason: exits of one iteration}}}. None in a technique's place: it ran otherwise than native."""
+    """{workload: {technique: {reason: exits of one iteration}}}. None: it ran otherwise than native."""
 
     def __init__(self, found: dict[str, dict[str, dict[str, float] | None]], techniques: list[str]):
         self.found, self.techniques = found, techniques
@@ -31,8 +33,11 @@ class PerIteration:
     def table(self) -> Table:
         """Exits of one iteration: how many under each technique, and which under the last."""
         last = self.techniques[-1]
-        rows = [[workload, *[NONE if (n := self.total(workload, name)) is None else _whole(n) for name in self.techniques],
-                 NONE if exits[last] is None else spelled(exits[last])] for workload, exits in self.found.items()]
+        rows = []
+        for workload, exits in self.found.items():
+            totals = [self.total(workload, name) for name in self.techniques]
+            rows.append([workload, *[NONE if total is None else _whole(total) for total in totals],
+                         NONE if exits[last] is None else spelled(exits[last])])
         return Table(["workload", *self.techniques, f"which, under {last}"], rows, caption="Exits of one iteration",
                      note=f"{NONE}: the workload does not do under this technique what it does on the bare machine.")
 
@@ -47,14 +52,13 @@ class PerIteration:
             for y, workload in enumerate(order):
                 totals = [self.total(workload, name) for name in self.techniques]
                 axes.hlines(y, 0, most(workload), color="#D0D0D0", linewidth=4, zorder=1)
-                for total, (colour, marker, face) in zip(totals, _LOOKS):
+                for total, look in zip(totals, _LOOKS):
                     if total is not None:
-                        axes.plot(total, y, marker, color=colour, markerfacecolor=face, markeredgewidth=2.4, markersize=11,
-                                  clip_on=False, zorder=2)
+                        axes.plot(total, y, clip_on=False, zorder=2, **_marker(*look))
                 said = " → ".join("breaks" if total is None else f"{total:g}" for total in totals)
-                axes.text(most(workload) + 0.7, y, said, va="center", fontsize=12, color=INK)
-            for name, (colour, marker, face) in zip(self.techniques, _LOOKS):
-                axes.plot([], [], marker, color=colour, markerfacecolor=face, markeredgewidth=2.4, markersize=11, label=name)
+                axes.text(most(workload) + 0.8, y, said, va="center", fontsize=12, color=INK)
+            for name, look in zip(self.techniques, _LOOKS):
+                axes.plot([], [], label=name, **_marker(*look))
             axes.set_yticks(range(len(order)), order)
             axes.tick_params(axis="y", length=0)
             axes.set_ylim(-0.7, len(order) - 0.3)
@@ -99,12 +103,18 @@ def grown(few: Run, many: Run, n: int) -> dict[str, float]:
     """{reason: exits} that the longer run has more, for each of its n further iterations; most frequent first."""
     before, after = few.trace.by_reason(), many.trace.by_reason()
     more = {reason: (after.get(reason, 0) - before.get(reason, 0)) / n for reason in {**before, **after}}
-    return {reason: _whole(count) for reason, count in sorted(more.items(), key=lambda pair: (-pair[1], pair[0])) if count}
+    largest_first = sorted(more.items(), key=lambda pair: (-pair[1], pair[0]))
+    return {reason: _whole(count) for reason, count in largest_first if count}
 
 
 def spelled(exits: dict[str, float]) -> str:
     """{"iret": 1, "io:write": 13} in words: "io:write 13, iret 1"."""
     return ", ".join(f"{reason} {count:g}" for reason, count in exits.items()) or "none"
+
+
+def _marker(colour: str, marker: str, face: str, size: int) -> dict:
+    return {"color": colour, "marker": marker, "linestyle": "", "markerfacecolor": face, "markeredgewidth": 2.4,
+            "markersize": size}
 
 
 def _alike(native: Run, run: Run) -> bool:

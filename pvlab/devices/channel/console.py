@@ -69,7 +69,9 @@ class Console(Device):
         if code == _READ_INQUIRY:
             if not self._lines:
                 raise Waiting
-            transfer.give(self._lines.popleft())
+            line = self._lines.popleft()
+            self.output += (to_text(line) + "\n").encode()      # the keyboard prints what it sends
+            transfer.give(line)
             return ENDED
         if code == _ALARM:
             return ENDED

@@ -149,6 +149,9 @@ class Machine:
         return Instruction(code)
 
     def _fetch(self, at: int) -> bytes:
+        if at % PAGE <= PAGE - 6:
+            code = self.logical.read(at, 6)
+            return code[:length(code[0])]
         size = length(self.logical.read(at, 1)[0])
         return self.logical.read(at, size)
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pvlab.machine.engine import NOWHERE
 from pvlab.monitors.binary_translation import classify as k
 from pvlab.monitors.binary_translation.classify import Guest, decode
-from pvlab.monitors.binary_translation.emit import EXIT, Code, emit
+from pvlab.monitors.binary_translation.code import EXIT, Code
+from pvlab.monitors.binary_translation.emit import emit
 
 LONGEST = 12
 _LAST = k.CONTROL_FLOW | {k.CALLOUT, k.WRITE_CALLOUT, k.INVALID}
@@ -32,7 +33,7 @@ class Site:
 
 @dataclass(eq=False)
 class Unit:
-    """A translated unit. Addresses in the cache are linear; the lists are those of emit.Code, by offset."""
+    """A translated unit. Addresses in the cache are linear; the lists are those of code.Code, by offset."""
 
     guest: tuple[Guest, ...]
     at: int

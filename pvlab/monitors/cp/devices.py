@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from pvlab.devices.backends.disk import Disk, MemoryDisk, patterned
+from pvlab.devices.backends.disk import Disk, patterned
+from pvlab.devices.backends.lend import ScratchDisk
 from pvlab.devices.channel.console import Console
 from pvlab.devices.channel.dasd import Dasd
 from pvlab.devices.channel.reader import CardReader
@@ -48,11 +49,16 @@ def system_disk() -> Disk:
     return patterned(_CYLINDERS * _CYLINDER, "190", read_only=True)
 
 
-def attach_devices(vm, disk: Disk | None = None) -> None:
-    """Give the virtual machine its channel subsystem and devices. `disk` is behind 191; an empty one unless given."""
+def scratch_disk() -> Disk:
+    """What is behind 191 where nobody gave a disk: ten cylinders, too."""
+    return ScratchDisk(_CYLINDERS * _CYLINDER)
+
+
+def attach_devices(vm, disk: Disk) -> None:
+    """Give the virtual machine its channel subsystem and devices. `disk` is behind 191."""
     vm.block_io = {}          # subchannel number: what DIAGNOSE X'250' has initialised
     vm.channels = ChannelSubsystem(ChannelStorage(vm.absolute, vm.keys))
     vm.channels.attach(CONSOLE, Console(vm.console.output))
     vm.channels.attach(READER, CardReader())
     vm.channels.attach(SYSTEM_DISK, Dasd(system_disk()))
-    vm.channels.attach(USER_DISK, Dasd(disk or MemoryDisk(bytes(_CYLINDERS * _CYLINDER * 512))))
+    vm.channels.attach(USER_DISK, Dasd(disk))

@@ -22,7 +22,7 @@ FACILITIES = {
     32: "compare and swap and store", 33: "compare and swap and store 2", 34: "general instructions extension",
     35: "execute extensions", 37: "floating-point extension", 41: "floating-point support enhancements",
     45: "distinct operands, load/store on condition, population count", 49: "miscellaneous instructions 1",
-    51: "local TLB clearing", 129: "vector", 138: "z/Architecture is the only mode",
+    51: "local TLB clearing", 75: "access-exception fetch/store indication", 129: "vector", 138: "z/Architecture is the only mode",
 }
 
 

@@ -105,7 +105,7 @@ def _write_event_mask(vm, block: bytearray) -> int:
         return INCONSISTENT
     masks = [int.from_bytes(block[12 + i * size:12 + i * size + size].ljust(4, b"\0")[:4], "big") for i in range(2)]
     vm.sclp.receives, vm.sclp.sends = masks
-    for i, mask in ((2, 0), (3, _MESSAGE_MASK | _ASCII_MASK)):      # what SCLP sends: nothing; what it takes
+    for i, mask in ((2, _MESSAGE_MASK | _ASCII_MASK), (3, 0)):      # what SCLP takes, and what it sends: nothing
         block[12 + i * size:12 + (i + 1) * size] = mask.to_bytes(4, "big").ljust(size, b"\0")[:size]
     return DONE
 

@@ -74,11 +74,12 @@ class Console:
 
 
 class VirtualMachine:
-    """machine: the real one. trace: where interruptions are noted. clock: virtual time in nanoseconds."""
+    """machine: the real one. trace: where interruptions are noted. clock: virtual time in nanoseconds; sleep: lets some
+    of it pass."""
 
-    def __init__(self, machine: Machine, trace: Trace, clock: Callable[[], int], cpus: int = 1,
-                 userid: str = "PVLAB"):
-        self.machine, self.trace, self._clock = machine, trace, clock
+    def __init__(self, machine: Machine, trace: Trace, clock: Callable[[], int], sleep: Callable[[int], None],
+                 cpus: int = 1, userid: str = "PVLAB"):
+        self.machine, self.trace, self._clock, self.sleep = machine, trace, clock, sleep
         self.regs, self.cregs, self.env = machine.regs, machine.cregs, machine.env
         self.real, self.absolute, self.logical = machine.real, machine.absolute, machine.logical
         self.userid = userid
@@ -91,7 +92,7 @@ class VirtualMachine:
         self.sclp = ServiceProcessor()
         self.settings = dict(commands.SETTINGS)
         self.cpu_id = cpu_id
-        self.tod_offset = 0
+        self.tod_offset = self._tod_read = 0
         self.service_signals: deque[int] = deque()                      # parameters of SCLP's external interruptions
         self.cp_services: deque[tuple[int, int, int]] = deque()         # (CPU address field, parameter, token)
         self.interrupt_key = False
@@ -148,8 +149,8 @@ class VirtualMachine:
         """Interrupt the guest's program for what the instruction at the PSW, `size` bytes long, has met."""
         if what.address is not None and what.code in faults.TRANSLATION | {faults.PROTECTION}:
             space = self.psw.mask >> 46 & 3
-            self.real.store(0xA8, 8, what.address & ~0xFFF | space | (4 if what.code == faults.PROTECTION else 0))
-        if what.code == faults.DATA:
+            self.real.store(0xA8, 8, what.address & ~0xFFF | what.teid | space)
+        if what.dxc:
             self.real.store(0x90, 4, what.dxc)
             if self.cregs[0] & _AFP:
                 self.env.fpc = self.env.fpc & ~0xFF00 | what.dxc << 8
@@ -266,6 +267,14 @@ class VirtualMachine:
     def tod(self) -> int:
         """The TOD clock: 64 bits, bit 51 is a microsecond."""
         return (EPOCH + self.now * _UNITS // _NANOSECONDS + self.tod_offset) & NEVER
+
+    def read_tod(self) -> int:
+        """What STORE CLOCK stores: never the same microsecond twice. A second look waits for the clock's next step, as on
+        the models of System/370; so a guest that waits by the clock gets there."""
+        if self.tod >> 12 == self._tod_read:
+            self.sleep(((self._tod_read + 1 << 12) - self.tod) * _NANOSECONDS // _UNITS + 1)
+        self._tod_read = self.tod >> 12
+        return self.tod
 
     def set_tod(self, value: int) -> None:
         self.tod_offset += value - self.tod
