@@ -256,7 +256,7 @@ def test_virtio_under_load_needs_no_kicks_and_one_interrupt_for_three_quarters_o
     assert each(Native(), 1000, 4000, kicks, **how) == {}
     # One for 192 packets, and for those that leave while the guest fills the ring again.
     came = each(Native(), 1000, 4000, interrupts, **how)
-    assert 1 / 220 < came["interrupt"] <= 1 / 192 and came["interrupt"] == pytest.approx(0.0052, rel=0.1)
+    assert 1 / 220 < came["interrupt"] <= 1 / 192 and came["interrupt"] == pytest.approx(0.0052, rel=0.15)
 
 
 def test_virtio_that_spares_nobody():
