@@ -45,9 +45,9 @@ class EmulatedBy(_Asking):
                  general registers, cr2, cr3; the answer is the new one, or {"fault": [13, 0]}
     """
 
-    def _emulate(self, instruction, reason, handler) -> None:
+    def emulate(self, instruction, reason, handler) -> None:
         if reason not in ("cli", "sti", "hlt", "mov-cr2", "mov-cr3"):
-            super()._emulate(instruction, reason, handler)
+            super().emulate(instruction, reason, handler)
             return
         self.leave(reason, instruction.text)
         vcpu, machine = self.vcpu, self.machine
@@ -117,7 +117,8 @@ class _ShadowOf(Shadow):
 
     def fill(self, linear, found) -> None:
         super().fill(linear, found)
-        self._memory.set_u64(self._slot(linear, found), self.entry)
+        if found.path:
+            self._memory.set_u64(self._slot(linear, found), self.entry)
 
 
 class ShadowedBy(_Asking):
