@@ -218,6 +218,8 @@ class Cp(Monitor):
 
     def leave(self, reason: str, instruction: str) -> None:
         machine = self.machine
+        if not reason.startswith("stck"):
+            self.vm.clock_looks = 0
         self.trace.exits.add(reason, machine.pc, instruction, machine.instructions)
 
     def _supervisor_call(self) -> None:
