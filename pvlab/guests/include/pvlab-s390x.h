@@ -64,6 +64,14 @@ static inline void pv_wake(volatile struct psw *old)
     old->mask &= ~(PSW_WAIT | PSW_IO | PSW_EXTERNAL);
 }
 
+/* The time-of-day clock; shifted right by 12 bits, microseconds. */
+static inline uint64_t pv_clock(void)
+{
+    uint64_t now;
+    __asm__ volatile("stck %0" : "=Q"(now) : : "cc");
+    return now;
+}
+
 /* ASCII to EBCDIC (code page 037) and back, in place. */
 void pv_to_ebcdic(uint8_t *text, size_t size);
 void pv_to_ascii(uint8_t *text, size_t size);
