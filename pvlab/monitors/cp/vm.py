@@ -212,6 +212,7 @@ class VirtualMachine(Interruptions):
             cpu.reset()
             cpu.running = cpu is self.cpu
         self.channels.reset()
+        self.block_io.clear()
         self.service_signals.clear()
         self.cp_services.clear()
         self.sclp = ServiceProcessor()
