@@ -94,8 +94,6 @@ class BinaryTranslation(TrapAndEmulate):
         if self.pages:
             self.adapter.forget()
             self.pages.forget()
-            for page in self.cache.pages():
-                self._drop_page(page)
 
     def code_changed(self, frame: int, first: int, last: int) -> None:
         for page in list(self._by_frame.get(frame, ())):
@@ -132,10 +130,8 @@ class BinaryTranslation(TrapAndEmulate):
             self._move()
         if not self._translates():
             return machine.enter(until)
-        self.pages.follow()
-        self.adapter.pages.follow()
         try:
-            unit = self.cache.units.get(machine.eip) or self._translation_of(machine.eip)
+            unit = self._unit()
         except Fault as fault:              # the guest's code cannot be fetched
             self._left = fault
             return Why.EXCEPTION
@@ -144,11 +140,26 @@ class BinaryTranslation(TrapAndEmulate):
         self._out_of_cache(why)
         return why
 
+    def _unit(self) -> Unit:
+        """The translation of the code at EIP, when all that is in the cache is true. Raises Fault and Dead."""
+        while True:
+            self.pages.follow()
+            self.adapter.pages.follow()
+            unit = self.cache.units.get(self.machine.eip) or self._translation_of(self.machine.eip)
+            if self.pages.are_true:                 # making room for shadow tables may have dropped others
+                return unit
+
     def _move(self) -> None:
         """The monitor's memory stands at another place from now on."""
         state, base = self.machine.state, self.shadow.base
         state.cache_begin, state.cache_size = (base + v.CACHE, v.CACHE_SIZE) if base is not None else (0, 0)
-        self.cache.flush(base or 0)
+        self._empty(base or 0)
+
+    def _empty(self, base: int | None = None) -> None:
+        """Forget all translations, because the cache is full or moves."""
+        for page in self.cache.pages():
+            self._release(page)
+        self.cache.flush(base)
 
     def _translates(self) -> bool:
         """Whether the guest's code can run from the cache now. What emitted code takes for granted is a flat address space
@@ -239,9 +250,7 @@ class BinaryTranslation(TrapAndEmulate):
         unit = translate(guest, self.cache.next, self.cache.base, self.cache.miss)
         if not self.cache.has_room(len(unit.code)):
             self.statistics.flushes += 1
-            for page in self.cache.pages():
-                self._release(page)
-            self.cache.flush()
+            self._empty()
             unit = translate(guest, self.cache.next, self.cache.base, self.cache.miss)
         for page, frame in frames.items():
             self.pages.frames[page] = frame
