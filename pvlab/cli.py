@@ -85,7 +85,8 @@ def parameter_tables(guest: str, parameters: dict[str, dict]):
                         [[value, meaning, *more[value]] for value, meaning in of["choices"].items()], caption=caption)
         elif name in numbers and name not in shared:
             yield Table([of["by"], "default", "min", "max"],
-                        [[key, of["default"][key], of["min"][key], of["max"][key]] for key in of["max"]], caption=caption)
+                        [[key, *[of[what][key] for what in ("default", "min", "max")]] for key in of["max"]],
+                        caption=caption)
         elif name not in numbers:
             yield Table(["default", "min", "max"], [[of["default"], of["min"], of["max"]]], caption=caption)
 
