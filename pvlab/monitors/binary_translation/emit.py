@@ -71,8 +71,9 @@ def _push_return(code: Code, guest: Guest) -> None:
 
 def _call(code: Code, guest: Guest, index: int) -> None:
     _push_return(code, guest)
-    code.jump(guest.target)
     code.retire()
+    code.place(guest.target)
+    code.jump(guest.target)
 
 
 def _operand(code: Code, guest: Guest) -> None:

@@ -8,7 +8,7 @@ from pvlab.errors import PvlabError
 from pvlab.machine.x86.decode import lines
 from pvlab.monitors.binary_translation import vmem as v
 from pvlab.monitors.binary_translation.classify import line_of
-from pvlab.monitors.binary_translation.translate import Unit
+from pvlab.monitors.binary_translation.translate import JUMP, Unit
 
 WORDS = {"ident": "IDENT", "rewritten": "rewritten", "in_cache": "in-cache", "callouts": "callout"}
 _NAMES = {v.EAX: "saved eax", v.ECX: "saved ecx", v.EDX: "saved edx", v.ESI: "saved esi", v.TARGET: "target", v.GO: "go",
@@ -29,7 +29,7 @@ class Host(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One guest instruction and what became of it; `what` is IDENT, rewritten, in-cache, callout or exits: what stands
+    """One guest instruction and what became of it; `what` is IDENT, rewritten, in-cache, callout or next: what stands
     behind the last instruction, with no guest instruction of its own."""
 
     address: int | None
@@ -95,8 +95,13 @@ def explain(monitor, guest, address: int | None) -> Explanation:
         near = ", ".join(f"{start:#010x}" for start in sorted(known[:3]))
         raise PvlabError(f"nothing at {address:#010x} is in the translation cache: '{guest.name}' has run no kernel code "
                          f"there, or the cache has been emptied since; units begin at {near or 'no address'}")
-    code = monitor.memory.ram.read(unit.at - cache.base, len(unit.code))
-    hosts = [_host(at, code[at - unit.at:at - unit.at + size], text, monitor, unit) for at, size, text in lines(code, unit.at)]
+    elided = next((site for site in unit.sites if site.elided), None)
+    size = unit.notes.end - JUMP * (elided is not None)
+    code = monitor.memory.ram.read(unit.at - cache.base, size)
+    hosts = [_host(at, code[at - unit.at:at - unit.at + length], text, monitor, unit)
+             for at, length, text in lines(code, unit.at)]
+    if elided:
+        hosts.append(Host(unit.at + size, b"", f"(unit {elided.target:#x} follows)"))
     ends = [unit.at + offset for offset in (*unit.notes.begins[1:], unit.notes.tail)]
     found, done = [], 0
     for instruction, end in zip(unit.guest, ends):
@@ -107,7 +112,7 @@ def explain(monitor, guest, address: int | None) -> Explanation:
         found.append(Line(instruction.address, instruction.code, instruction.text, WORDS[line_of(instruction.kind)],
                           tuple(mine)))
     if done < len(hosts):
-        found.append(Line(None, b"", "", "exits", tuple(hosts[done:])))
+        found.append(Line(None, b"", "", "next", tuple(hosts[done:])))
     return Explanation(guest.name, unit, found, monitor.statistics)
 
 

@@ -16,6 +16,7 @@ from pvlab.monitors.binary_translation import vmem as v
 from pvlab.monitors.binary_translation.adaptive import Adapter, store
 from pvlab.monitors.binary_translation.cache import TranslationCache
 from pvlab.monitors.binary_translation.classify import Guest
+from pvlab.monitors.binary_translation.code import EXIT
 from pvlab.monitors.binary_translation.explain import Explanation, explain, find_address
 from pvlab.monitors.binary_translation.pages import KnownPages
 from pvlab.monitors.binary_translation.space import SharedSpace
@@ -71,7 +72,7 @@ class BinaryTranslation(TrapAndEmulate):
         self._left: Fault | Guest | str | None = None    # why the cache was left: a fetch that faults, a callout, _NEXT
         self._seen: set[int] = set()                     # addresses that have been translated
         self._by_frame: dict[int, set[int]] = {}         # guest frame -> pages that lead there, of what is in the cache
-        self.machine.describe_cached = self._describe
+        self.machine.describe_cached = lambda address, size: self.cache.describe(address, address + size)
 
     def make_shadow(self) -> SharedSpace:
         return SharedSpace(self.machine, v.entries(), self)
@@ -192,28 +193,31 @@ class BinaryTranslation(TrapAndEmulate):
             machine.engine.flush_tlb()
         if why is Why.EXCEPTION and machine.cpu.was_int and self._take_exit(at):
             return
-        unit = self.cache.find(at)
-        offset = at - unit.at if unit else 0
-        if unit is None or offset >= len(unit.code):
+        unit, site = self.cache.find(at), self.cache.site(at + len(EXIT))
+        if unit is None and site is not None:           # before an exit, at the end of a branch
+            machine.eip = site.target
+            return
+        if unit is None:
             raise Dead(f"the translation cache was left at {at:#010x}, where no code is: the guest has damaged the "
                        "monitor's memory")
         if machine.state.repeat != NOWHERE:
-            machine.state.repeat = unit.place(machine.state.repeat - unit.at)
+            repeat, holder = machine.state.repeat, self.cache.find(machine.state.repeat)
+            machine.state.repeat = holder.place(repeat - holder.at) if holder else NOWHERE
+        offset = at - unit.at
         machine.eip = unit.place(offset)
         for register in unit.saved(offset):
             machine.regs[register] = self.memory.ram.u32(v.SAVED[register])
         if why is not Why.DEADLINE:
-            self._take_back_tally(unit, offset)
+            self._take_back_tally(at)
             if unit.follows_sti(machine.eip):
                 self.vcpu.interrupt_shadow = True
 
-    def _take_back_tally(self, unit: Unit, offset: int) -> None:
+    def _take_back_tally(self, at: int) -> None:
         """A block that was left in the middle has added all of itself to the tally."""
         state = self.machine.state
         if state.current < len(state.table):
             block = state.table[state.current]
-            left = block.address + block.size - unit.at - offset
-            state.tally -= unit.describe(offset, max(left, 0))[3]
+            state.tally -= self.cache.describe(at, block.address + block.size)[3]
 
     def _take_exit(self, behind: int) -> bool:
         """The cache was left by an INT n, which ends at `behind`: an EXIT, or one that nobody emitted."""
@@ -236,22 +240,16 @@ class BinaryTranslation(TrapAndEmulate):
         self._left = _NEXT
         return True
 
-    def _describe(self, address: int, size: int) -> tuple:
-        """What the engine must know of a block in the cache."""
-        unit = self.cache.find(address)
-        if unit is None or address - unit.at >= len(unit.code):
-            return [], NOWHERE, [], 0, True
-        return unit.describe(address - unit.at, size)
-
     # ------------------------------------------------------------------------------------------- translating
     def _translation_of(self, address: int) -> Unit:
         """Translate the unit at a guest address. Raises the Fault that fetching it raises, and Dead."""
         guest, frames = self._fetch(address)
-        unit = translate(guest, self.cache.next, self.cache.base, self.cache.miss)
-        if not self.cache.has_room(len(unit.code)):
+        cache = self.cache
+        unit = translate(guest, cache.next_for(address), cache.base, cache.miss, cache.exits)
+        if not cache.has_room(unit):
             self.statistics.flushes += 1
             self._empty()
-            unit = translate(guest, self.cache.next, self.cache.base, self.cache.miss)
+            unit = translate(guest, cache.next_for(address), cache.base, cache.miss, cache.exits)
         for page, frame in frames.items():
             self.pages.frames[page] = frame
             self._by_frame.setdefault(frame, set()).add(page)
