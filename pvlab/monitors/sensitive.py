@@ -87,7 +87,7 @@ def read_selector(vcpu: VirtualCpu, instruction: Instruction) -> None:
         _store(vcpu, instruction.operands[0], selector, instruction.wide)
 
 
-# -- what descriptors say (the checks are QEMU's, which are the manual's) -----------------------------------------------
+# -- what descriptors say (the checks are QEMU's, which are the manual's) ---------------------------------------------
 _LAR, _LSL = (1, 2, 3, 4, 5, 9, 11, 12), (1, 2, 3, 9, 11)      # system types that each knows
 
 

@@ -1,7 +1,7 @@
 """The translation cache: chaining, look-ups, units that stop being true, a cache that fills, and adaptive stores."""
 import pytest
-from machine.bare import CODE, DATA, bare, code_of, frame
-from monitors.paged import ALL, FRAMES, PRESENT, USER, WINDOW, WRITE, Tables, run, to_ring_3
+from machine.bare import DATA
+from monitors.paged import ALL, FRAMES, PRESENT, USER, WINDOW, Tables, run
 from monitors.test_binary_translation import both, exits, translated
 
 import pvlab

@@ -2,9 +2,9 @@
 import json
 
 import pytest
-from machine.bare import CODE, DATA, GDT, bare, code_of, data_of, frame
+from machine.bare import CODE, DATA, GDT, bare, data_of
 from monitors.paged import ALL, FRAMES, NO_EXECUTE, PRESENT, WINDOW, WRITE, Tables, run, to_ring_3
-from monitors.test_binary_translation import both, exits, translated
+from monitors.test_binary_translation import both, translated
 from monitors.test_binary_translation_cache import paged
 
 import pvlab

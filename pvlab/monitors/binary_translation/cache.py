@@ -2,9 +2,9 @@
 before it happens.
 
 A direct branch first leads to an exit of its own. Once its target is translated, the branch is patched to go there
-(chaining), and back when the target is dropped. A jump that ends a unit is elided if the next unit is its target. The
-exits stand at the cache's other end, so that nothing is between the two. Returns and indirect branches look the target up in a hash table, by
-emitted code. A cache that is full is emptied and filled again.
+(chaining), and back when the target is dropped. A jump that ends a unit is elided if the next unit is its target; the
+exits stand at the cache's other end, so that nothing is between the two. Returns and indirect branches look the target
+up in a hash table, by emitted code. A cache that is full is emptied and filled again.
 """
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class TranslationCache:
         return unit if unit and address - unit.at < len(unit.code) else None
 
     def describe(self, begin: int, end: int) -> tuple[list[int], int, list[int], int, bool]:
-        """What the engine must know of a block (see machine/engine.py). Through an elided jump it goes on in another unit."""
+        """What the engine must know of a block (see machine/engine.py), which may go on in the unit that follows."""
         offsets, repeat, tally, at = [], NOWHERE, 0, begin
         first = self.find(begin)
         while at < end and (unit := self.find(at)):

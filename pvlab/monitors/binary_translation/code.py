@@ -16,8 +16,8 @@ A, C, D, SI = 0, 1, 2, 6                # registers by number
 class Code:
     """Code of one unit under construction, at linear address `at`; the monitor's memory begins at `base`.
 
-    begins    where the translation of each guest instruction begins; `tail` is where that of the last ends, `end` where all
-              of it does
+    begins    where the translation of each guest instruction begins; `tail`: where that of the last ends, `end`: where
+              all of it does
     places    [(offset, guest address)]: from here on, this is the guest's EIP; a block that begins here can be stopped
     saved     [(offset, registers)]: from here on, the guest's values of these are in the monitor's page
     retired   offsets of the last bytes at which a guest instruction is done
@@ -44,7 +44,9 @@ class Code:
     def __call__(self, *parts: bytes | int | str) -> None:
         """Add bytes, a byte, or hexadecimal digits."""
         for part in parts:
-            self.bytes += bytes.fromhex(part) if isinstance(part, str) else bytes([part]) if isinstance(part, int) else part
+            if isinstance(part, str):
+                part = bytes.fromhex(part)
+            self.bytes += bytes([part]) if isinstance(part, int) else part
 
     def word(self, offset: int) -> bytes:
         """The linear address of a word of the monitor's memory, as it stands in an instruction."""

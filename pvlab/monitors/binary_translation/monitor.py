@@ -37,11 +37,12 @@ class BinaryTranslation(TrapAndEmulate):
     stop_before = STOP_BEFORE | sensitive.STOP_BEFORE
 
     def __init__(self, chaining: bool = True, adaptive: bool = True, in_cache: bool = True, cache_size: int = 1 << 20):
-        """chaining: patch direct branches. adaptive: retranslate what traps often. in_cache: emulate cheap instructions in
-        the cache; otherwise each is a callout. cache_size: bytes, from 4 KiB to 2 MiB.
+        """chaining: patch direct branches. adaptive: retranslate what traps often. in_cache: emulate cheap instructions
+        in the cache; otherwise each is a callout. cache_size: bytes, from 4 KiB to 2 MiB.
         """
         if not SMALLEST_CACHE <= cache_size <= v.CACHE_SIZE:
-            raise PvlabError(f"a translation cache of {cache_size} bytes: it may have {SMALLEST_CACHE} to {v.CACHE_SIZE}")
+            raise PvlabError(f"a translation cache of {cache_size} bytes: it may have from {SMALLEST_CACHE} to "
+                             f"{v.CACHE_SIZE}")
         super().__init__()
         self.chaining, self.adaptive, self.in_cache, self.cache_size = chaining, adaptive, in_cache, cache_size
 
@@ -123,7 +124,7 @@ class BinaryTranslation(TrapAndEmulate):
                 del self._by_frame[frame]
                 self.shadow.unprotect(frame)
 
-    # ------------------------------------------------------------------------------------------- in and out of the cache
+    # -------------------------------------------------------------------------------------- in and out of the cache
     def enter(self, until: int) -> Why:
         machine = self.machine
         self._left = None
@@ -163,12 +164,12 @@ class BinaryTranslation(TrapAndEmulate):
         self.cache.flush(base)
 
     def _translates(self) -> bool:
-        """Whether the guest's code can run from the cache now. What emitted code takes for granted is a flat address space
-        and a 32-bit stack; and single steps are the guest's own."""
+        """Whether the guest's code can run from the cache now. What emitted code takes for granted is a flat address
+        space and a 32-bit stack; and single steps are the guest's own."""
         env = self.machine.cpu.env
         cs, ss = env.segs[c.CS], env.segs[c.SS]
-        return (self.shadow.base is not None and self.vcpu.cpl == 0 and cs.base == 0 and bool(cs.flags & ss.flags & _BIG)
-                and env.segs[c.DS].base == ss.base == 0 and not env.eflags & (c.TF | c.VM))
+        return (self.shadow.base is not None and self.vcpu.cpl == 0 and bool(cs.flags & ss.flags & _BIG)
+                and cs.base == ss.base == env.segs[c.DS].base == 0 and not env.eflags & (c.TF | c.VM))
 
     def _into_cache(self, unit: Unit) -> None:
         machine, cache = self.machine, self.cache

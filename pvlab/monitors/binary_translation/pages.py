@@ -1,4 +1,4 @@
-"""Which guest pages our translations come from, and whether they still do. The windows of adaptive.py are kept the same way.
+"""Which guest pages our translations come from, and whether they still do. adaptive.py keeps its windows the same way.
 
 A unit holds as long as its linear page leads to the same bytes in the guest's current address space. Each entry of the
 guest's page tables on the way is noted; all of them are watched by the shadow page tables already. What was found

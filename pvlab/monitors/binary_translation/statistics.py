@@ -16,9 +16,9 @@ class Statistics:
     in_cache, callouts, rewritten  the other guest instructions, by what became of them
     guest_bytes, cache_bytes    the size of what was translated, and of what it became
     retranslated                units at an address from which another had been translated before
-    chained, elided             direct branches that were patched to lead to another unit, and those of them that were left
-                                out because the unit follows
-    looked_up, missed           returns and indirect branches that looked their target up, and those that did not find it
+    chained, elided             direct branches that were patched to lead to another unit, and those of them that were
+                                left out because the unit follows
+    looked_up, missed           returns and indirect branches that looked their target up, and did not find it
     emulated                    instructions that were emulated in the cache, as often as they ran
     flushes                     times the cache was full, and was emptied
     dropped                     units that were dropped because the guest changed their code or its mapping
@@ -78,7 +78,8 @@ class Statistics:
         from pvlab.tables import Table
         rows = [["units translated", self.units], ["  of them again", self.retranslated],
                 ["guest instructions in them", self.instructions], ["  IDENT", self.ident],
-                ["  rewritten", self.rewritten], ["  emulated in the cache", self.in_cache], ["  callouts", self.callouts],
+                ["  rewritten", self.rewritten], ["  emulated in the cache", self.in_cache],
+                ["  callouts", self.callouts],
                 ["IDENT, percent", f"{100 * self.ident_fraction:.1f}"], ["guest code, bytes", self.guest_bytes],
                 ["cache, bytes", self.cache_bytes], ["code expansion", f"{self.expansion:.2f}"],
                 ["branches chained", self.chained], ["  of them elided", self.elided],

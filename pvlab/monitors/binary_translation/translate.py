@@ -25,8 +25,8 @@ _LAST = k.CONTROL_FLOW | {k.CALLOUT, k.WRITE_CALLOUT, k.INVALID}
 class Site:
     """A direct branch of a unit: the place of its displacement, its own exit, and the guest address it goes to.
 
-    last: it is a jump that ends the unit and does nothing else. If the unit that it goes to is translated next, it stands
-    in the jump's place (elided).
+    last: it is a jump that ends the unit and does nothing else. If the unit that it goes to is translated next, it
+    stands in the jump's place (elided).
     """
 
     unit: "Unit"
@@ -77,8 +77,8 @@ class Unit:
         return any(guest.end == address and guest.kind == k.STI for guest in self.guest)
 
     def describe(self, begin: int, end: int) -> tuple[list[int], int, int]:
-        """Of the code between two offsets: where guest instructions retire, a repeated string instruction that ends it or
-        NOWHERE (both as linear addresses), and what it adds to the tally."""
+        """Of the code between two offsets: where guest instructions retire, a repeated string instruction that ends it
+        or NOWHERE (both as linear addresses), and what it adds to the tally."""
         notes, repeat = self.notes, self.notes.repeats.get(end)
         tally = len(_within(notes.looked_up, begin, end)) << 32 | len(_within(notes.emulated, begin, end))
         return ([self.at + at for at in _within(notes.retired, begin, end)],
@@ -118,8 +118,8 @@ def revise(guest: tuple[Guest, ...], kind_of: Callable[[Guest], str]) -> tuple[G
 
 
 def translate(guest: tuple[Guest, ...], at: int, base: int, miss: int, exits: int) -> Unit:
-    """The translation of a unit for the cache's linear address `at`. Each direct branch has an exit of its own, and leads
-    there until it is chained: they stand below the address `exits`."""
+    """The translation of a unit for the cache's linear address `at`. Each direct branch has an exit of its own, and
+    leads there until it is chained: they stand below the address `exits`."""
     code = Code(at, base, miss)
     for index, instruction in enumerate(guest):
         emit(code, instruction, index)
