@@ -43,7 +43,7 @@ _AREAS = {"QueueDesc": "descriptors", "QueueDriver": "driver", "QueueDevice": "d
 
 @dataclass
 class Worker:
-    """A host thread that serves a device's queues in virtual time, as vhost's does; without one a kick is served at once.
+    """A host thread that serves a device's queues in virtual time, like vhost's. Without one, a kick is served at once.
 
     clock   tells virtual nanoseconds
     wake    nanoseconds from a kick until the thread runs

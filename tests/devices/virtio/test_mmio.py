@@ -170,7 +170,7 @@ def test_queue_reset_makes_one_queue_new(parts):
 
 
 def test_features_count_for_queues_that_were_there_before(parts):
-    """The specification has the features first; a driver that begins with its queues gets what it agreed to all the same."""
+    """The specification has the features first; who begins with the queues gets what was agreed all the same."""
     machine, device, driver = parts
     driver.identify(2)
     driver.queues.append(DriverQueue(driver, 0, 8, INDIRECT_DESC | EVENT_IDX))
