@@ -41,11 +41,18 @@ class PerIteration:
         return Table(["workload", *self.techniques, f"which, under {last}"], rows, caption="Exits of one iteration",
                      note=f"{NONE}: the workload does not do under this technique what it does on the bare machine.")
 
-    def plot(self) -> Picture:
-        """A row for each workload, with a mark for each technique; most exits on top."""
+    def plot(self, up_to: int = 25) -> Picture:
+        """A row for each workload, with a mark for each technique; most exits on top. What has more than `up_to` is not
+        drawn, but named."""
         def most(workload: str) -> float:
             return max(self.total(workload, name) or 0 for name in self.techniques)
+
+        def said(workload: str, between: str) -> str:
+            totals = [self.total(workload, name) for name in self.techniques]
+            return between.join("breaks" if total is None else f"{total:g}" for total in totals)
         order = sorted(self.found, key=lambda workload: (most(workload), workload))
+        beyond = [workload for workload in reversed(order) if most(workload) > up_to]
+        order = [workload for workload in order if workload not in beyond]
         title = "Exits of one iteration"
         with style():
             figure, (axes,) = blank(1.7 + 0.42 * len(order), title)
@@ -55,19 +62,17 @@ class PerIteration:
                 for total, look in zip(totals, _LOOKS):
                     if total is not None:
                         axes.plot(total, y, clip_on=False, zorder=2, **_marker(*look))
-                said = " → ".join("breaks" if total is None else f"{total:g}" for total in totals)
-                axes.text(most(workload) + 0.8, y, said, va="center", fontsize=12, color=INK)
+                axes.text(most(workload) + 0.8, y, said(workload, " → "), va="center", fontsize=12, color=INK)
             for name, look in zip(self.techniques, _LOOKS):
                 axes.plot([], [], label=name, **_marker(*look))
             axes.set_yticks(range(len(order)), order)
             axes.tick_params(axis="y", length=0)
             axes.set_ylim(-0.7, len(order) - 0.3)
             axes.set_xlim(-0.5, max(map(most, order)) * 1.15 + 2)
-            axes.set_xlabel("exits to the monitor, for each iteration")
+            axes.set_xlabel("\n".join(["exits to the monitor, for each iteration", *(
+                f"not drawn: {workload}, {said(workload, ' → ')}" for workload in beyond)]))
             axes.legend(loc="lower right", fontsize=13)
-        told = "; ".join(f"{workload} " + " and ".join(
-            "breaks" if (n := self.total(workload, name)) is None else f"{n:g}" for name in self.techniques)
-            for workload in reversed(order))
+        told = "; ".join(f"{workload} {said(workload, ' and ')}" for workload in [*beyond, *reversed(order)])
         return Picture(figure, self.table(), f"Dot chart. {title}, under {' and '.join(self.techniques)}: {told}.")
 
     def _repr_mimebundle_(self, include=None, exclude=None):

@@ -68,7 +68,7 @@ class Conversation(Shown):
         if not self.commands:
             return "Nothing has been typed yet."
         exits = _talk(tuple(self.commands)).trace.by_reason()
-        return (f"{len(self.commands)} lines were typed. The guest asked CP {exits.get('diagnose:0x08', 0)} times by DIAGNOSE "
+        return (f"Lines typed: {len(self.commands)}. The guest asked CP {exits.get('diagnose:0x08', 0)} times by DIAGNOSE "
                 f"X'08', and started {exits.get('ssch', 0)} channel programs to read and print: {sum(exits.values())} "
                 "exits in all.")
 

@@ -107,3 +107,15 @@ def test_the_ring_viewer_steps(open_notebook):
     picture = page.locator('.jp-OutputArea-output img[alt^="2. offered"]')
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth")
+
+
+def test_the_conversation_answers_what_is_typed(open_notebook):
+    notebook = open_notebook("conversation.ipynb", "import pvlab\npvlab.conversation('QUERY USERID')")
+    notebook.run_all()
+    page = notebook.page
+    first = said_after(page, "")
+    assert first.startswith("Lines typed: 1.")
+    page.get_by_label("CP command").fill("hello")
+    page.get_by_label("CP command").press("Enter")
+    assert said_after(page, first).startswith("Lines typed: 2.")
+    assert page.get_by_text("DMKCFC001E ?CP: HELLO").count() == 1

@@ -52,6 +52,11 @@ TRANSLATED = {
     "idle": {"hlt": 1, "io:write": 1, "iret": 1},
     "console": {"int": 1, "io:write": 13, "iret": 1},
     "control-register": {},
+    # STI is a callout where an interrupt is waiting
+    "disk-read": {"io:read": 258, "io:write": 9, "sti": 1, "hlt": 1, "iret": 1},
+    "disk-write": {"io:read": 3, "io:write": 265, "sti": 1, "hlt": 1, "iret": 1},
+    "net-send": {"mmio:read": 3, "mmio:write": 3, "io:write": 2, "iret": 1},
+    "net-receive": {"mmio:read": 3, "mmio:write": 3, "io:write": 2, "hlt": 1, "iret": 1},
 }
 PER_ITERATION = {"trap-and-emulate": TRAPPED, "binary-translation": TRANSLATED}
 EACH = [(name, workload) for name, rows in PER_ITERATION.items() for workload in rows]

@@ -5,12 +5,12 @@ TEXT = """\
 A conversation with CP
 Run this cell in JupyterLab to move its controls.
 
-3 lines were typed. The guest asked CP 3 times by DIAGNOSE X'08', and started 6 channel programs to read and print: \
+Lines typed: 3. The guest asked CP 3 times by DIAGNOSE X'08', and started 6 channel programs to read and print: \
 32 exits in all.
 
 What was typed, and the responses
-typed           CP responds
---------------  ---------------------
+typed          CP responds
+-------------  -------------
 QUERY USERID    PVLAB
 set emsg text   (no response)
 HULLO           ?CP: HULLO"""
@@ -34,6 +34,6 @@ def test_controls():
     box, again = talk._controls.children[0].children
     box.value = "HULLO"
     assert talk.commands == ["Q USERID", "HULLO"] and box.value == ""
-    assert "?CP: HULLO" in talk._answer.value and "2 lines" in talk._status.value
+    assert "?CP: HULLO" in talk._answer.value and "typed: 2" in talk._status.value
     again.click()
     assert talk.commands == [] and "Nothing" in talk._status.value

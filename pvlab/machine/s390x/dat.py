@@ -16,7 +16,8 @@ _PAGE_INVALID, _PAGE_RESERVED = 0x400, 0x800
 _EDAT = 1 << 23                    # CR0: segment-table entries may map a megabyte
 # Designation type: the exception of a missing entry, and the index's shift.
 _LEVELS = {3: (REGION_FIRST, 53), 2: (REGION_SECOND, 42), 1: (REGION_THIRD, 31), 0: (SEGMENT_TRANSLATION, 20)}
-# The control register of the address-space-control element, by PSW bits 16 and 17. Access-register mode counts as primary.
+# The control register of the address-space-control element, by PSW bits 16 and 17. Access-register mode counts as
+# primary.
 _SPACE = (1, 1, 7, 13)
 
 

@@ -122,11 +122,12 @@ def store_table(code: Code, guest: Guest, index: int) -> None:
 
 def store(code: Code, guest: Guest, index: int) -> None:
     """A store to a page table, through its window; then the shadow entry goes. Without a window it is a callout."""
-    operand = guest.code[guest.modrm:]
-    immediate = b"\xc7"[:guest.code[guest.opcode] == 0xC7]
-    wide = guest.code[guest.opcode] == 0x0F
-    if immediate:
+    opcode, operand, immediate = guest.code[guest.opcode], guest.code[guest.modrm:], b""
+    wide = opcode == 0x0F
+    if opcode == 0xC7:
         operand, immediate = operand[:-4], operand[-4:]
+    elif opcode == 0xA3:                                                # EAX, to an address without ModRM
+        operand = b"\x05" + guest.code[1:]
     code.save(A, C, D)
     code("8d", operand[0] & 0xC7 | D << 3, operand[1:])                # lea edx, the operand
     code("9f 0f 90 c0")                                                 # lahf; seto al

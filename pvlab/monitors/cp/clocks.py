@@ -69,8 +69,8 @@ def store_timer(vm, instruction):
 
 @simulates(0xC801, "ectg", privileged=False)
 def extract_cpu_time(vm, instruction):
-    """ECTG: GR0 is the first operand less the CPU timer, GR1 the second operand, R3 the doubleword that it points at. It
-    does not trap: CP stops before it."""
+    """ECTG: GR0 is the first operand less the CPU timer, GR1 the second operand, R3 the doubleword that it points at.
+    It does not trap: CP stops before it."""
     first = vm.logical.load(vm.machine.effective(instruction.base), 8)
     second = vm.logical.load(vm.machine.effective(instruction.base2), 8)
     r3 = instruction.r1

@@ -26,7 +26,8 @@ def _load(vm, instruction, size: int) -> None:
 
 
 def _store(vm, instruction, size: int) -> None:
-    data = b"".join((vm.cregs[number] & (1 << size * 8) - 1).to_bytes(size, "big") for number in _registers(instruction))
+    mask = (1 << size * 8) - 1
+    data = b"".join((vm.cregs[number] & mask).to_bytes(size, "big") for number in _registers(instruction))
     vm.logical.write(aligned(vm.machine.effective(instruction.base), size), data)
 
 

@@ -23,7 +23,7 @@ from pvlab.monitors.base import Ended, Monitor
 from pvlab.monitors.cp import (channel_io, clocks, control, facts, keys, masks, service, signals,  # noqa: F401
                                translation)
 from pvlab.monitors.cp.devices import CONSOLE, attach_devices, scratch_disk
-from pvlab.monitors.cp.diagnose import USER, user_code
+from pvlab.monitors.cp.diagnose import user_code
 from pvlab.monitors.cp.diagnose.segments import check_segments, room as segments_room
 from pvlab.monitors.cp.paging import LATENCY, PFAULT_BEGUN, PFAULT_DONE, Pager, room as paging_room
 from pvlab.monitors.cp.simulation import INSTRUCTIONS, LOADED, Simulation
@@ -42,13 +42,13 @@ MOST_CPUS = 8
 class Cp(Monitor):
     """Runs an s390x guest.
 
-    cpus: how many virtual CPUs its machine has, if not as many as the guest asks for; all but the first are stopped, and
-    wait for SIGP. epsw_hole: let EPSW, which is not privileged, show the real PSW, as it would to any guest that runs in
-    the real problem state; without it CP stops before the instruction and shows the virtual one. segments: named saved
-    segments, {name: (address, bytes)}, of whole pages, each within the machine's storage or beyond it. frames: so many
-    pages of the guest are in storage at once, if not as many as the guest asks for; the others are on CP's paging disk.
-    page_in: virtual nanoseconds that bringing one in takes (paging.py). typed: lines that somebody types at the console,
-    if not those of the guest.
+    cpus: how many virtual CPUs its machine has, if not as many as the guest asks for; all but the first are stopped,
+    and wait for SIGP. epsw_hole: let EPSW, which is not privileged, show the real PSW, as it would to any guest that
+    runs in the real problem state; without it CP stops before the instruction and shows the virtual one. segments:
+    named saved segments, {name: (address, bytes)}, of whole pages, each within the machine's storage or beyond it.
+    frames: so many pages of the guest are in storage at once, if not as many as the guest asks for; the others are on
+    CP's paging disk. page_in: virtual nanoseconds that bringing one in takes (paging.py). typed: lines that somebody
+    types at the console, if not those of the guest.
     """
 
     name = "cp"
@@ -56,7 +56,8 @@ class Cp(Monitor):
     arch = "s390x"
 
     def __init__(self, cpus: int | None = None, epsw_hole: bool = False,
-                 segments: dict[str, tuple[int, bytes]] | None = None, frames: int | None = None, page_in: int = LATENCY,
+                 segments: dict[str, tuple[int, bytes]] | None = None, frames: int | None = None,
+                     page_in: int = LATENCY,
                  typed: Sequence[str] | None = None):
         if cpus is not None and not 1 <= cpus <= MOST_CPUS:
             raise PvlabError(f"{cpus} virtual CPUs: there can be 1 to {MOST_CPUS}")
@@ -74,8 +75,7 @@ class Cp(Monitor):
         def register(function):
             self._user_codes[number] = user_code(number, function, name)
             return function
-        if number not in USER:
-            user_code(number, register)
+        user_code(number, register)          # a wrong number is refused here, and not at the function
         return register
 
     # ------------------------------------------------------------------------------------------- booting
@@ -85,7 +85,8 @@ class Cp(Monitor):
         frames = self.frames if self.frames is not None or self.segments else guest.frames
         room = paging_room(guest.memory) if frames is not None else segments_room(self.segments, guest.memory)
         self.machine = machine = Machine(guest.memory, stop_before=stop_before, room=room)
-        self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self._sleep, self.cpus or guest.cpus)
+        self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self._sleep,
+                                                   self.cpus or guest.cpus)
         vm.user_codes = self._user_codes
         vm.segments = self.segments
         if isinstance(self.disk, ScratchDisk):
@@ -144,7 +145,8 @@ class Cp(Monitor):
             return self._slice_end
 
     def _skip_spinning(self) -> bool:
-        """Nothing has happened for a while, but something will: if the guest only waits for it, let virtual time pass."""
+        """Nothing has happened for a while, but something will: if the guest only waits for it, let virtual time
+        pass."""
         spent, self._seen = self.machine.instructions - self._seen, self.machine.instructions
         if spent < _PATIENCE:
             return False
@@ -194,7 +196,8 @@ class Cp(Monitor):
         self._idle += max(event - self.now, 0)
         self._visits += 1
 
-    # ------------------------------------------------------------------------------------------- the stops of the engine
+    # ------------------------------------------------------------------------------------------- the stops of the
+    # engine
     def dispatch(self, why: Why) -> None:
         self._visits += 2            # a stop takes the host twice as long as one of the x86
         machine = self.machine

@@ -170,4 +170,5 @@ def _print_message(vm, content: bytes) -> int:
 
 
 _COMMANDS = {READ_SCP_INFO: _read_scp_info, READ_SCP_INFO_FORCED: _read_scp_info, READ_CPU_INFO: _read_cpu_info,
-             WRITE_EVENT_DATA: _write_event_data, READ_EVENT_DATA: _read_event_data, WRITE_EVENT_MASK: _write_event_mask}
+             WRITE_EVENT_DATA: _write_event_data, READ_EVENT_DATA: _read_event_data,
+                 WRITE_EVENT_MASK: _write_event_mask}

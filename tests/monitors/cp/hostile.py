@@ -1,5 +1,5 @@
-"""Guests that are made to hurt: random instructions, privileged ones and DIAGNOSE among them, random registers, PSWs and
-low cores."""
+"""Guests that are made to hurt: random instructions, privileged ones and DIAGNOSE among them, random registers, PSWs
+and low cores."""
 from __future__ import annotations
 
 import random
@@ -15,7 +15,8 @@ _MASKS = (0x180000000, 0x80000000, 0, 0x0400000180000000, 0x0300000180000000, 0x
           0x0001000180000000, 0x0008000180000000, 0x100000000, 0xFFFFFFFFFFFFFFFF, 0x0701400180000000)
 _PLACES = (0, 8, 0x1000, 0x1FF8, 0x8000, START, START + 0x20, MEMORY - 8, MEMORY - 1, MEMORY, 0x7FFFFFFF, 0xFFFFFFFF,
            (1 << 64) - 8, (1 << 64) - 1)
-_COMMON = ("eb0f{:04x}0024", "eb0f{:04x}0004", "d2ff{:04x}{:04x}", "58{:02x}{:04x}", "50{:02x}{:04x}", "0e{:02x}", "0f{:02x}",
+_COMMON = ("eb0f{:04x}0024", "eb0f{:04x}0004", "d2ff{:04x}{:04x}", "58{:02x}{:04x}", "50{:02x}{:04x}", "0e{:02x}",
+    "0f{:02x}",
            "a7{:02x}{:04x}", "07{:02x}", "44{:02x}{:04x}", "c600{:04x}{:04x}", "0a{:02x}", "0d{:02x}", "b2b0{:04x}",
            "b205{:04x}", "b98d00{:02x}", "e3{:02x}{:04x}0004", "e3{:02x}{:04x}0024", "a8{:02x}{:04x}", "a9{:02x}{:04x}")
 

@@ -25,9 +25,11 @@ def equal(found, wanted) -> None:
 
 
 def operands(name: str, insn: str, boundary: int, store: bool) -> list[Row]:
-    """What every instruction with an operand in storage has: alignment, addressing, low-address protection, privilege."""
+    """What every instruction with an operand in storage has: alignment, addressing, low-address protection,
+    privilege."""
     rows = [at(f"{name} beyond storage", insn=insn, regs={6: BEYOND}, program=ADDRESSING),
-            at(f"{name} at the end of addresses", insn=insn, regs={6: -boundary if boundary > 1 else -8}, program=ADDRESSING),
+            at(f"{name} at the end of addresses", insn=insn, regs={6: -boundary if boundary > 1 else -8},
+               program=ADDRESSING),
             at(f"{name} in the problem state", insn=insn, regs={6: AREA}, mode=BITS64 | PROBLEM, program=PRIVILEGED,
                storage={AREA: bytes(16)})]
     if boundary > 1:
@@ -46,7 +48,7 @@ def cr(**values: int):
     return prepare
 
 
-def _both(*functions):
+def both(*functions):
     def prepare(vm):
         for function in functions:
             function(vm)
@@ -57,8 +59,10 @@ def _both(*functions):
 _END = u(1 << 49 | BITS64, 8) + u(0x4321, 8)
 PSWS = [
     at("lpswe", insn="b2b26000", regs={6: AREA}, data={AREA: _END}, ends=("halted", "4321")),
-    at("lpsw", insn="82006000", regs={6: AREA}, data={AREA: u(1 << 51 | 1 << 49 | BITS64 | 0x4321, 8)}, ends=("halted", "4321")),
-    at("lpsw without bit 12", insn="82006000", regs={6: AREA}, data={AREA: u(1 << 49 | BITS64, 8)}, program=SPECIFICATION),
+    at("lpsw", insn="82006000", regs={6: AREA}, data={AREA: u(1 << 51 | 1 << 49 | BITS64 | 0x4321, 8)}, ends=("halted",
+       "4321")),
+    at("lpsw without bit 12", insn="82006000", regs={6: AREA}, data={AREA: u(1 << 49 | BITS64, 8)},
+       program=SPECIFICATION),
     *(at(f"lpswe of an invalid PSW, {what}", insn="b2b26000", regs={6: AREA}, data={AREA: u(mask, 8) + u(address, 8)},
          ends=("halted", "d150"), storage={0x150: u(mask, 8) + u(address, 8), 0x8C: u(6, 4)})
       for what, mask, address in (("bit 0", 1 << 63 | BITS64, 0), ("bit 12", 1 << 51 | BITS64, 0xDEADBEEE),
@@ -70,7 +74,7 @@ PSWS = [
        ends=("halted", "d150"), storage={0x8E: u(5, 2)}),
     at("ssm", insn="80006000", regs={6: AREA}, data={AREA: b"\3"}, verify=lambda vm: equal(vm.psw.mask >> 56, 0)),
     at("ssm enables", insn="80006000", regs={6: AREA}, data={AREA: b"\1"},
-       prepare=_both(cr(c0=0x200), lambda vm: vm.service_signals.append(0x1238)), ends=("halted", "d130"),
+       prepare=both(cr(c0=0x200), lambda vm: vm.service_signals.append(0x1238)), ends=("halted", "d130"),
        storage={0x80: u(0x1238, 4), 0x84: bytes(2) + u(0x2401, 2), 0x138: u(CALL + 4, 8)}),
     at("ssm of invalid bits", insn="80006000", regs={6: AREA}, data={AREA: b"\x80"}, ends=("halted", "d150"),
        storage={0x8C: u(4 << 16 | 6, 4), 0x158: u(CALL + 4, 8)}),
@@ -96,11 +100,13 @@ PSWS = [
     at("epsw shows the real PSW", insn="b98d0012", monitor=partial(Cp, epsw_hole=True),
        after={1: (UNTOUCHED + 1) & ~0xFFFFFFFF | 0x12001, 2: (UNTOUCHED + 2) & ~0xFFFFFFFF | 0x80000000}),
 ]
-for name, insn, boundary, store in (("lpswe", "b2b26000", 8, False), ("lpsw", "82006000", 8, False), ("ssm", "80006000", 1, False),
+for name, insn, boundary, store in (("lpswe", "b2b26000", 8, False), ("lpsw", "82006000", 8, False), ("ssm", "80006000",
+    1, False),
                                     ("stosm", "ad036000", 1, True), ("stnsm", "acfc6000", 1, True)):
     PSWS += operands(name, insn, boundary, store)
 
-# ------------------------------------------------------------------------------------------------ control registers, prefix
+# ------------------------------------------------------------------------------------------------ control registers,
+# prefix
 CONTROL = [
     at("lctlg", insn="eb9b6000002f", regs={6: AREA}, data={AREA: u(0x1122334455667788, 8) + u(9, 8) + u(10, 8)},
        verify=lambda vm: equal((vm.cregs[9], vm.cregs[10], vm.cregs[11]), (0x1122334455667788, 9, 10))),
@@ -108,8 +114,10 @@ CONTROL = [
        prepare=cr(c15=1, c9=99), verify=lambda vm: equal((vm.cregs[15], vm.cregs[9]), (15, 99))),
     at("lctl", insn="b7886000", regs={6: AREA}, data={AREA: u(0x99, 4)}, prepare=cr(c8=0xABCD00000000 | 1),
        verify=lambda vm: equal(vm.cregs[8], 0xABCD00000099)),
-    at("stctg", insn="eb8960000025", regs={6: AREA}, prepare=cr(c8=0x8888, c9=0x9999), storage={AREA: u(0x8888, 8) + u(0x9999, 8)}),
-    at("stctl", insn="b6896000", regs={6: AREA}, prepare=cr(c8=0x8888, c9=0x9999), storage={AREA: u(0x8888, 4) + u(0x9999, 4)}),
+    at("stctg", insn="eb8960000025", regs={6: AREA}, prepare=cr(c8=0x8888, c9=0x9999), storage={AREA: u(0x8888,
+       8) + u(0x9999, 8)}),
+    at("stctl", insn="b6896000", regs={6: AREA}, prepare=cr(c8=0x8888, c9=0x9999), storage={AREA: u(0x8888,
+       4) + u(0x9999, 4)}),
     at("initial control registers", insn="eb0f60000025", regs={6: AREA},
        storage={AREA: u(0xE0, 8) + bytes(104) + u(0xC2000000, 8) + bytes(8)}),
     at("spx", insn="b2106000", regs={6: AREA}, data={AREA: u(0x21FFF, 4)},
@@ -132,20 +140,26 @@ FACTS = [
     at("stap", insn="b2126000", regs={6: AREA}, data={AREA: b"\xFF" * 4}, storage={AREA: b"\0\0\xFF\xFF"}),
     at("stfl", insn="b2b10000", storage={200: facility_bytes()[:4]}),
     at("stfl in the problem state", insn="b2b10000", mode=BITS64 | PROBLEM, program=PRIVILEGED),
-    at("stfle", insn="b2b06000", regs={0: 0, 6: AREA}, cc=3, after={0: 2}, storage={AREA: facility_bytes()[:8] + bytes(8)}),
-    at("stfle with room", insn="b2b06000", regs={0: 7, 6: AREA}, cc=0, after={0: 2}, storage={AREA: facility_bytes() + bytes(8)}),
+    at("stfle", insn="b2b06000", regs={0: 0, 6: AREA}, cc=3, after={0: 2},
+       storage={AREA: facility_bytes()[:8] + bytes(8)}),
+    at("stfle with room", insn="b2b06000", regs={0: 7, 6: AREA}, cc=0, after={0: 2},
+       storage={AREA: facility_bytes() + bytes(8)}),
     at("stfle not aligned", insn="b2b06000", regs={0: 0, 6: AREA + 4}, program=SPECIFICATION),
     at("stfle beyond storage", insn="b2b06000", regs={0: 0, 6: BEYOND}, program=ADDRESSING),
     at("stsi, the level", insn="b27d6000", regs={0: 0, 1: 0, 6: 1}, cc=0, after={0: 3 << 28}),
-    at("stsi 1.1.1", insn="b27d6000", regs={0: 1 << 28 | 1, 1: 1, 6: AREA}, cc=0, storage={AREA + 32: _text("IBM             2964")}),
-    at("stsi 1.2.2", insn="b27d6000", regs={0: 1 << 28 | 2, 1: 2, 6: AREA}, cc=0, storage={AREA + 36: u(1, 2) + u(1, 2)}),
+    at("stsi 1.1.1", insn="b27d6000", regs={0: 1 << 28 | 1, 1: 1, 6: AREA}, cc=0,
+       storage={AREA + 32: _text("IBM             2964")}),
+    at("stsi 1.2.2", insn="b27d6000", regs={0: 1 << 28 | 2, 1: 2, 6: AREA}, cc=0, storage={AREA + 36: u(1, 2) + u(1,
+       2)}),
     at("stsi 2.2.2", insn="b27d6000", regs={0: 2 << 28 | 2, 1: 2, 6: AREA}, cc=0),
     at("stsi 3.2.2", insn="b27d6000", regs={0: 3 << 28 | 2, 1: 2, 6: AREA}, cc=0,
        storage={AREA + 31: b"\1", AREA + 64 + 12: _text("PVLAB   "), AREA + 64 + 24: _text("PVLAB CP")}),
     at("stsi of what there is not", insn="b27d6000", regs={0: 3 << 28 | 9, 1: 9, 6: AREA}, cc=3),
     at("stsi of a level that there is not", insn="b27d6000", regs={0: 4 << 28, 1: 0, 6: AREA}, cc=3),
-    at("stsi with reserved bits in GR0", insn="b27d6000", regs={0: 1 << 28 | 0x101, 1: 1, 6: AREA}, program=SPECIFICATION),
-    at("stsi with reserved bits in GR1", insn="b27d6000", regs={0: 1 << 28 | 1, 1: 1 << 16 | 1, 6: AREA}, program=SPECIFICATION),
+    at("stsi with reserved bits in GR0", insn="b27d6000", regs={0: 1 << 28 | 0x101, 1: 1, 6: AREA},
+       program=SPECIFICATION),
+    at("stsi with reserved bits in GR1", insn="b27d6000", regs={0: 1 << 28 | 1, 1: 1 << 16 | 1, 6: AREA},
+       program=SPECIFICATION),
     at("stsi not on a page", insn="b27d6000", regs={0: 1 << 28 | 1, 1: 1, 6: AREA + 8}, program=SPECIFICATION),
     at("stsi in the problem state", insn="b27d6000", regs={0: 0, 1: 0}, mode=BITS64 | PROBLEM, program=PRIVILEGED),
 ]
@@ -154,15 +168,21 @@ for name, insn, boundary, store in (("stidp", "b2026000", 8, True), ("stap", "b2
 
 # ------------------------------------------------------------------------------------------------ clocks
 CLOCKS = [
-    at("stck", insn="b2056000", regs={6: AREA}, cc=0, verify=lambda vm: equal(vm.absolute.load(AREA, 8) >> 12, EPOCH >> 12)),
-    at("stckf", insn="b27c6000", regs={6: AREA}, cc=0, verify=lambda vm: equal(vm.absolute.load(AREA, 8) >> 12, EPOCH >> 12)),
-    at("stcke", insn="b2786000", regs={6: AREA}, cc=0, data={AREA: b"\xFF" * 16}, prepare=lambda vm: setattr(vm.cpu, "tod_programmable", 7),
-       verify=lambda vm: equal((vm.absolute.load(AREA, 1), vm.absolute.load(AREA + 1, 8) >> 12, vm.absolute.load(AREA + 9, 5),
+    at("stck", insn="b2056000", regs={6: AREA}, cc=0, verify=lambda vm: equal(vm.absolute.load(AREA, 8) >> 12,
+       EPOCH >> 12)),
+    at("stckf", insn="b27c6000", regs={6: AREA}, cc=0, verify=lambda vm: equal(vm.absolute.load(AREA, 8) >> 12,
+       EPOCH >> 12)),
+    at("stcke", insn="b2786000", regs={6: AREA}, cc=0, data={AREA: b"\xFF" * 16}, prepare=lambda vm: setattr(vm.cpu,
+       "tod_programmable", 7),
+       verify=lambda vm: equal((vm.absolute.load(AREA, 1), vm.absolute.load(AREA + 1, 8) >> 12,
+       vm.absolute.load(AREA + 9, 5),
                                 vm.absolute.load(AREA + 14, 2)), (0, EPOCH >> 12, 0, 7))),
     at("stck beyond storage", insn="b2056000", regs={6: BEYOND}, program=ADDRESSING),
     at("stck in the problem state", insn="b2056000", regs={6: BEYOND}, mode=BITS64 | PROBLEM, program=ADDRESSING),
-    at("sck", insn="b2046000", regs={6: AREA}, data={AREA: u(0x1234 << 12, 8)}, cc=0, verify=lambda vm: equal(vm.tod >> 12, 0x1234)),
-    at("sckc", insn="b2066000", regs={6: AREA}, data={AREA: u(0x123456789, 8)}, verify=lambda vm: equal(vm.cpu.comparator, 0x123456789)),
+    at("sck", insn="b2046000", regs={6: AREA}, data={AREA: u(0x1234 << 12, 8)}, cc=0,
+       verify=lambda vm: equal(vm.tod >> 12, 0x1234)),
+    at("sckc", insn="b2066000", regs={6: AREA}, data={AREA: u(0x123456789, 8)},
+       verify=lambda vm: equal(vm.cpu.comparator, 0x123456789)),
     at("stckc", insn="b2076000", regs={6: AREA}, storage={AREA: u((1 << 64) - 1, 8)}),
     at("spt", insn="b2086000", regs={6: AREA}, data={AREA: u(1000 << 12, 8)},
        verify=lambda vm: equal(vm.cpu_timer(vm.cpu) < 1000 << 12 and vm.cpu.timer, 1000 << 12)),
@@ -174,7 +194,8 @@ CLOCKS = [
        after={0: 4000 + 2 * 512 // 125, 1: 7, 3: 9}),
     at("ptff is not installed", insn="0104", program=OPERATION),
 ]
-for name, insn, store in (("sck", "b2046000", False), ("sckc", "b2066000", False), ("stckc", "b2076000", True), ("spt", "b2086000", False),
+for name, insn, store in (("sck", "b2046000", False), ("sckc", "b2066000", False), ("stckc", "b2076000", True), ("spt",
+    "b2086000", False),
                           ("stpt", "b2096000", True)):
     CLOCKS += operands(name, insn, 8, store)
 
@@ -194,7 +215,8 @@ KEYS = [
     at("sske conditional, only change differs", insn="b22b4012", regs={1: 0xF0, 2: 0x20000}, prepare=key(0xF2), cc=0,
        after={1: 0xF2F0}, verify=lambda vm: equal(vm.keys.get(0x20000), 0xF2)),
     at("sske of many blocks", insn="b22b1012", regs={1: 0x30, 2: 0x2FE000}, after={2: 0x300000},
-       verify=lambda vm: equal([vm.keys.get(at) for at in (0x2FD000, 0x2FE000, 0x2FF000, 0x300000)], [0, 0x30, 0x30, 0])),
+       verify=lambda vm: equal([vm.keys.get(at) for at in (0x2FD000, 0x2FE000, 0x2FF000, 0x300000)], [0, 0x30, 0x30,
+       0])),
     at("iske", insn="b2290012", regs=_RX, prepare=key(0xA8), after={1: 0xA8}),
     at("iske beyond storage", insn="b2290012", regs={1: 0, 2: BEYOND}, program=ADDRESSING),
     at("ivsk without DAT", insn="b2230012", regs=_RX, program=SPECIAL),
@@ -202,11 +224,13 @@ KEYS = [
         vm.keys.get(0x20000), old & ~4)) for old, cc in ((0, 0), (2, 1), (4, 2), (6, 3))),
     at("pfmf clears", insn="b9af0012", regs={1: 0x10000, 2: 0x20000}, data={0x20000: b"\xAA" * 8192},
        storage={0x20000: bytes(PAGE) + b"\xAA"}),
-    at("pfmf sets the key", insn="b9af0012", regs={1: 0x200F0, 2: 0x20000}, verify=lambda vm: equal(vm.keys.get(0x20000), 0xF0)),
+    at("pfmf sets the key", insn="b9af0012", regs={1: 0x200F0, 2: 0x20000},
+       verify=lambda vm: equal(vm.keys.get(0x20000), 0xF0)),
     at("pfmf of a megabyte", insn="b9af0012", regs={1: 0x11000, 2: 0x2FF000}, data={0x2FF000: b"\xAA" * 8192},
        after={2: 0x300000}, storage={0x2FF000: bytes(PAGE) + b"\xAA"}),
     at("pfmf with reserved bits", insn="b9af0012", regs={1: 0x40000, 2: 0x20000}, program=SPECIFICATION),
-    at("tb", insn="b22c0002", regs={0: 0, 2: 0x20123}, data={0x20000: b"\xAA" * PAGE}, cc=0, storage={0x20000: bytes(PAGE)}),
+    at("tb", insn="b22c0002", regs={0: 0, 2: 0x20123}, data={0x20000: b"\xAA" * PAGE}, cc=0,
+       storage={0x20000: bytes(PAGE)}),
     at("tb beyond storage", insn="b22c0002", regs={0: 0, 2: BEYOND}, program=ADDRESSING),
     at("tb of protected low core", insn="b22c0002", regs={0: 0, 2: PAGE}, prepare=cr(c0=1 << 28), program=PROTECTION),
     at("tprot, all", insn="e50160000000", regs={6: AREA}, cc=0),
@@ -221,15 +245,17 @@ KEYS = [
     at("sturg", insn="b9250012", regs={1: 7, 2: AREA}, storage={AREA: u(7, 8)}),
     at("lurag not aligned", insn="b9050012", regs={2: AREA + 4}, program=SPECIFICATION),
     at("csp with an odd register", insn="b2500012", regs={2: AREA}, program=SPECIFICATION),
-    at("csp, equal", insn="b2500042", regs={4: 7, 5: 8, 2: AREA | 1}, data={AREA: u(7, 4)}, cc=0, storage={AREA: u(8, 4)}),
-    at("csp, not equal", insn="b2500042", regs={4: 6, 5: 8, 2: AREA}, data={AREA: u(7, 4)}, cc=1, after={4: 7}, storage={AREA: u(7, 4)}),
+    at("csp, equal", insn="b2500042", regs={4: 7, 5: 8, 2: AREA | 1}, data={AREA: u(7, 4)}, cc=0, storage={AREA: u(8,
+       4)}),
+    at("csp, not equal", insn="b2500042", regs={4: 6, 5: 8, 2: AREA}, data={AREA: u(7, 4)}, cc=1, after={4: 7},
+       storage={AREA: u(7, 4)}),
     at("cspg, equal", insn="b98a0042", regs={4: 7, 5: 8, 2: AREA}, data={AREA: u(7, 8)}, cc=0, storage={AREA: u(8, 8)}),
     at("an instruction of a facility that is not there", insn="b2807000", program=OPERATION),
     at("the same in the problem state", insn="b2807000", mode=BITS64 | PROBLEM, program=PRIVILEGED),
 ]
 
-# ------------------------------------------------------------------------------------------------ translation
-# A segment table at TABLES for 2 MB: the first megabyte by pages (page 0x20 is missing, page 0x21 protected), nothing else.
+# ------------------------------------------------------------------------------------------------ translation A segment
+# table at TABLES for 2 MB: the first megabyte by pages (page 0x20 is missing, page 0x21 protected), nothing else.
 _SEGMENTS = u(TABLES + 0x8000, 8) + u(0x20, 8) * 2047
 _PAGES = b"".join(u(page << 12 | (0x400 if page == 0x20 else 0x200 if page == 0x21 else 0), 8) for page in range(256))
 _SPACE = {"data": {TABLES: _SEGMENTS, TABLES + 0x8000: _PAGES}, "prepare": cr(c1=TABLES | 3)}
@@ -247,7 +273,8 @@ TRANSLATION = [
     at("tprot of a missing page", insn="e50160000000", regs={6: 0x20000}, **_WITH_DAT, cc=3),
     at("a load from a missing page", insn="e31060000004", regs={6: 0x20123}, **_WITH_DAT, program=0x11, nullified=True,
        storage={0xA8: u(0x20800, 8)}),
-    at("a load from a missing segment", insn="e31060000004", regs={6: 0x100123}, **_WITH_DAT, program=0x10, nullified=True,
+    at("a load from a missing segment", insn="e31060000004", regs={6: 0x100123}, **_WITH_DAT, program=0x10,
+       nullified=True,
        storage={0xA8: u(0x100800, 8)}),
     at("a store to a protected page", insn="e31060000024", regs={6: 0x21000}, **_WITH_DAT, program=PROTECTION,
        storage={0xA8: u(0x21404, 8)}),
@@ -258,159 +285,16 @@ TRANSLATION = [
     at("iac", insn="b2240010", **_WITH_DAT, cc=0, after={1: (UNTOUCHED + 1) & ~0xFF00}),
     at("epar", insn="b2260010", **{**_WITH_DAT, "prepare": cr(c1=TABLES | 3, c4=0xFFFF0007)},
        after={1: (UNTOUCHED + 1) & ~0xFFFFFFFF | 7}),
-    at("epar in the problem state", insn="b2260010", **{**_WITH_DAT, "mode": BITS64 | psw.DAT | PROBLEM}, program=PRIVILEGED),
+    at("epar in the problem state", insn="b2260010", **{**_WITH_DAT, "mode": BITS64 | psw.DAT | PROBLEM},
+       program=PRIVILEGED),
     at("sac without secondary-space control", insn="b2190100", **_WITH_DAT, program=SPECIAL),
-    at("ivsk", insn="b2230012", regs={1: 0, 2: 0x12345}, **{**_WITH_DAT, "prepare": _both(cr(c1=TABLES | 3), key(0xA8 | 6, 0x12000))},
+    at("ivsk", insn="b2230012", regs={1: 0, 2: 0x12345}, **{**_WITH_DAT, "prepare": both(cr(c1=TABLES | 3),
+       key(0xA8 | 6, 0x12000))},
        after={1: 0xA8}),
     at("ipte", insn="b2210012", regs={1: TABLES + 0x8000, 2: 0x22000}, **_WITH_DAT,
        storage={TABLES + 0x8000 + 0x110: u(0x22400, 8)}),
-    at("idte of a segment", insn="b98e3012", regs={1: 0, 2: 0, 3: TABLES | 3}, **_SPACE, storage={TABLES: u(TABLES + 0x8020, 8)}),
+    at("idte of a segment", insn="b98e3012", regs={1: 0, 2: 0, 3: TABLES | 3}, **_SPACE,
+       storage={TABLES: u(TABLES + 0x8020, 8)}),
 ]
 
-# ------------------------------------------------------------------------------------------------ SIGP
-_SP = {1: 0, 3: 0}
-_other = partial(Cp, cpus=2)
-
-
-def _stopped(vm) -> None:
-    vm.cpus[1].running = False
-
-
-SIGP = [
-    at("sigp sense of itself", insn="ae230001", regs=_SP, cc=0),
-    at("sigp sense of a stopped CPU", insn="ae230001", regs={2: 0, 3: 1}, monitor=_other, cc=1, after={2: 0x40}),
-    at("sigp to no CPU", insn="ae230001", regs={3: 7}, cc=3),
-    at("sigp of no order", insn="ae2300ff", regs={2: 0, 3: 0}, cc=1, after={2: 2}),
-    at("sigp set architecture", insn="ae230012", regs={2: 0, 3: 0}, cc=1, after={2: 0x100}),
-    at("sigp emergency signal", insn="ae230003", regs={3: 1}, monitor=_other, cc=0, verify=lambda vm: equal(vm.cpus[1].emergencies, {0})),
-    at("sigp external call", insn="ae230002", regs={3: 1}, monitor=_other, cc=0, verify=lambda vm: equal(vm.cpus[1].caller, 0)),
-    at("sigp external call, one pending", insn="ae230002", regs={2: 0, 3: 1}, monitor=_other, cc=1, after={2: 0x80},
-       prepare=lambda vm: setattr(vm.cpus[1], "caller", 0)),
-    at("sigp stop of itself", insn="ae230005", regs={3: 0}, ends=("shutdown", "stopped")),
-    at("sigp stop of the other", insn="ae230005", regs={3: 1}, monitor=_other, cc=0, verify=lambda vm: equal(vm.cpus[1].running, False)),
-    at("sigp restart of itself", insn="ae230006", regs={3: 0}, ends=("halted", "d120")),
-    at("sigp start", insn="ae230004", regs={3: 1}, monitor=_other, cc=0,
-       prepare=lambda vm: vm.on_cpu(vm.cpus[1], lambda: vm.load_psw(psw.Psw(1 << 49 | BITS64, 0x5678))),
-       verify=lambda vm: equal(vm.cpus[1].running, True)),
-    at("sigp stop and store status", insn="ae230009", regs={3: 1}, monitor=_other, cc=0),
-    at("sigp stop and store status of itself", insn="ae230009", regs={3: 0, 5: 0x5555}, ends=("shutdown", "stopped"),
-       storage={0x1280 + 40: u(0x5555, 8), 0x1300: u(BITS64, 8) + u(CALL + 4, 8)}),
-    at("sigp initial reset of itself", insn="ae23000b", regs={3: 0}, ends=("shutdown", "stopped")),
-    at("sigp reset of the other", insn="ae23000c", regs={3: 1}, monitor=_other, cc=0, prepare=lambda vm: setattr(vm.cpus[1], "caller", 0),
-       verify=lambda vm: equal(vm.cpus[1].caller, None)),
-    at("sigp set prefix", insn="ae24000d", regs={2: 0, 4: 1, 3: 0x20000}, monitor=_other, cc=0,
-       verify=lambda vm: vm.on_cpu(vm.cpus[1], lambda: equal(vm.env.prefix, 0x20000))),
-    at("sigp set prefix beyond storage", insn="ae24000d", regs={2: 0, 4: 1, 3: BEYOND}, monitor=_other, cc=1, after={2: 0x100}),
-    at("sigp set prefix of a CPU that runs", insn="ae24000d", regs={2: 0, 4: 0, 3: 0x20000}, cc=1, after={2: 0x200}),
-    at("sigp store status", insn="ae24000e", regs={2: 0, 4: 1, 3: AREA}, monitor=_other, cc=0,
-       verify=lambda vm: equal(vm.absolute.load(AREA + 0x180, 8), 0xE0)),
-    at("sigp store status of a CPU that runs", insn="ae24000e", regs={2: 0, 4: 0, 3: AREA}, cc=1, after={2: 0x200}),
-    at("sigp conditional emergency, disabled", insn="ae230013", regs={3: 0}, cc=0),
-    at("sigp conditional emergency, enabled", insn="ae230013", regs={2: 0, 3: 0}, mode=BITS64 | psw.EXTERNAL | psw.IO, cc=1, after={2: 0x200}),
-    at("sigp sense running", insn="ae230015", regs={3: 0}, cc=0),
-    at("sigp in the problem state", insn="ae230001", regs=_SP, mode=BITS64 | PROBLEM, program=PRIVILEGED),
-]
-
-# ------------------------------------------------------------------------------------------------ SERVC
-_READ = 0x00020001
-
-
-def sclp(what: str, command: int, content: bytes, answer: int, reads: bytes = b"", **more) -> Row:
-    """A service call with its block at AREA."""
-    storage = {AREA + 6: u(answer, 2)} | ({AREA + 8: reads} if reads else {})
-    return at(f"servc {what}", insn="b2200012", regs={1: command, 2: AREA}, data={AREA: content}, cc=0, storage=storage, **more)
-
-
-def header(size: int, function: int = 0) -> bytes:
-    return u(size, 2) + bytes((function,)) + bytes(5)
-
-
-def message(*lines: str) -> bytes:
-    objects = u(8, 2) + u(1, 2) + bytes(4) + b"".join(
-        u(10 + len(line), 2) + u(4, 2) + bytes(6) + _text(line) for line in lines)
-    block = u(12 + len(objects), 2) + u(1, 2) + b"\xD4\xC4\xC2\x40" + u(1, 4) + objects
-    event = u(6 + len(block), 2) + bytes((2, 0, 0, 0)) + block
-    return header(8 + len(event)) + event
-
-
-def ascii_event(content: bytes) -> bytes:
-    event = u(6 + len(content), 2) + bytes((0x1A, 0, 0, 0)) + content
-    return header(8 + len(event)) + event
-
-
-def mask(receive: int, send: int, size: int = 4) -> bytes:
-    return header(12 + 4 * size) + bytes(2) + u(size, 2) + u(receive, size) + u(send, size) + bytes(2 * size)
-
-
-def _sends(value: int):
-    return lambda vm: setattr(vm.sclp, "sends", value)
-
-
-SERVC = [
-    sclp("read scp info", _READ, header(4096), 0x10, reads=u(4, 2) + b"\1"),
-    sclp("read scp info, forced", 0x00120001, header(144), 0x10, reads=u(4, 2) + b"\1"),
-    sclp("read scp info, too short", _READ, header(143), 0x300),
-    sclp("read cpu info", 0x00010001, header(40), 0x10, reads=u(1, 2) + u(24, 2)),
-    sclp("read cpu info, too short", 0x00010001, header(39), 0x300),
-    sclp("unknown command", 0xDEAD0001, header(4096), 0x1F0),
-    sclp("across a page", _READ, header(4097), 0x100),
-    sclp("event mask", 0x00780005, mask(0, 1 << 30), 0x20, verify=lambda vm: equal((vm.sclp.sends, vm.absolute.load(AREA + 20, 4)), (1 << 30, 1 << 30 | 0x40))),
-    sclp("event mask of 8 bytes", 0x00780005, mask(0, 1 << 62, 8), 0x20, verify=lambda vm: equal(vm.sclp.sends, 1 << 30)),
-    sclp("event mask of no length", 0x00780005, header(28) + bytes(20), 0x74F0),
-    sclp("event mask that is cut", 0x00780005, header(20) + bytes(2) + u(4, 2) + bytes(8), 0x72F0),
-    sclp("a line", 0x00760005, message("HELLO"), 0x20, output=b"HELLO\n"),
-    sclp("two lines", 0x00760005, message("ONE", "TWO"), 0x20, output=b"ONE\nTWO\n"),
-    sclp("an empty line", 0x00760005, message(""), 0x20, output=b"\n"),
-    sclp("ASCII where lines are asked for", 0x00760005, ascii_event(b"x"), 0x5F0, output=b"", prepare=_sends(1 << 30 | 0x40)),
-    sclp("ASCII where nothing else is", 0x00760005, ascii_event(b"x\r\n"), 0x20, output=b"x\n", prepare=_sends(0x40)),
-    sclp("an event of another type", 0x00760005, header(14) + u(6, 2) + bytes((0x1D, 0, 0, 0)), 0x40F0),
-    sclp("an event that is cut", 0x00760005, header(14) + u(7, 2) + bytes((2, 0, 0, 0)), 0x72F0),
-    sclp("an event of no length", 0x00760005, header(14) + u(0, 2) + bytes((2, 0, 0, 0)), 0x72F0),
-    sclp("a message that is cut", 0x00760005, header(20) + u(12, 2) + bytes((2, 0, 0, 0)) + u(99, 2) + bytes(4), 0x73F0),
-    sclp("an object of no length", 0x00760005, header(30) + u(22, 2) + bytes((2, 0, 0, 0)) + u(16, 2) + bytes(14), 0x73F0),
-    sclp("no event", 0x00770005, header(100), 0x60F0),
-    sclp("read events, another function", 0x00770005, header(100, 9), 0x40F0),
-    at("servc, length below 8", insn="b2200012", regs={1: _READ, 2: AREA}, data={AREA: header(7)}, program=SPECIFICATION),
-    at("servc, not on a doubleword", insn="b2200012", regs={1: _READ, 2: AREA + 4}, program=SPECIFICATION),
-    at("servc, in low core", insn="b2200012", regs={1: _READ, 2: 0x800}, program=SPECIFICATION),
-    at("servc, above 2 GB", insn="b2200012", regs={1: _READ, 2: 1 << 32 | AREA}, program=ADDRESSING),
-    at("servc, beyond storage", insn="b2200012", regs={1: _READ, 2: BEYOND}, program=ADDRESSING),
-    at("servc in the problem state", insn="b2200012", regs={1: _READ, 2: AREA}, mode=BITS64 | PROBLEM, program=PRIVILEGED),
-]
-
-# ------------------------------------------------------------------------------------------------ interruptions
-INTERRUPTIONS = [
-    at("supervisor call", insn="0a2a", ends=("halted", "d140"), storage={0x88: u(2, 2) + u(42, 2), 0x148: u(CALL + 2, 8)}),
-    at("supervisor call by EXECUTE", insn="44006000", regs={6: AREA}, data={AREA: b"\x0A\x07"}, ends=("halted", "d140"),
-       storage={0x88: u(4, 2) + u(7, 2), 0x148: u(CALL + 4, 8)}),
-    at("diagnose by EXECUTE", insn="44006000", regs={6: AREA, 2: 0}, data={AREA: bytes.fromhex("83240060")}, after={2: MEMORY}),
-    at("stap by EXECUTE", insn="44006000", regs={6: AREA + 8}, data={AREA: b"\xFF" * 8 + bytes.fromhex("b2126010")},
-       storage={AREA + 24: bytes(2)}),
-    at("execute of execute", insn="44006000", regs={6: AREA}, data={AREA: bytes.fromhex("44006000")}, program=3),
-    at("execute of an odd address", insn="44006000", regs={6: AREA + 1}, program=SPECIFICATION),
-    at("operation", insn="0000", program=OPERATION),
-    at("operation, six bytes", insn="e30000000001", program=OPERATION),
-    at("addressing", insn="e31060000004", regs={6: BEYOND}, program=ADDRESSING),
-    at("addressing, a store", insn="50106000", regs={6: -4}, program=ADDRESSING),
-    at("specification", insn="e3706000008f", regs={6: AREA}, program=SPECIFICATION),
-    at("fixed-point divide", insn="1d40", regs={0: 0, 4: 1, 5: 0}, program=9),
-    at("data, AFP register", insn="b31a0088", program=7, storage={0x90: u(2, 4)}),
-    at("monitor call, masked off", insn="af010000"),
-    at("monitor call", insn="af016000", regs={6: 0x123}, prepare=cr(c8=0x4000), program=0x40,
-       storage={0x94: u(1, 2), 0xB0: u(0x123, 8)}),
-    at("monitor call of class 16", insn="af100000", program=SPECIFICATION),
-    at("clock comparator", insn="ad016000", regs={6: AREA}, prepare=_both(cr(c0=0x800), lambda vm: setattr(vm.cpu, "comparator", 0)),
-       ends=("halted", "d130"), storage={0x86: u(0x1004, 2)}),
-    at("cpu timer", insn="ad016000", regs={6: AREA}, prepare=cr(c0=0x400), ends=("halted", "d130"), storage={0x86: u(0x1005, 2)}),
-    at("emergency signal", insn="ad016000", regs={6: AREA}, prepare=_both(cr(c0=0x4000), lambda vm: vm.cpu.emergencies.add(3)),
-       ends=("halted", "d130"), storage={0x84: u(3, 2) + u(0x1201, 2)}),
-    at("external call", insn="ad016000", regs={6: AREA}, prepare=_both(cr(c0=0x2000), lambda vm: setattr(vm.cpu, "caller", 5)),
-       ends=("halted", "d130"), storage={0x84: u(5, 2) + u(0x1202, 2)}),
-    at("interrupt key", insn="ad016000", regs={6: AREA}, prepare=_both(cr(c0=0x40), lambda vm: setattr(vm, "interrupt_key", True)),
-       ends=("halted", "d130"), storage={0x86: u(0x0040, 2)}),
-    at("cp service", insn="ad016000", regs={6: AREA}, prepare=_both(cr(c0=0x200), lambda vm: vm.cp_services.append((0x680, 1, 0x77))),
-       ends=("halted", "d130"), storage={0x80: u(1, 4) + u(0x680, 2) + u(0x2603, 2), 0x11B8: u(0x77, 8)}),
-    at("nothing that CR0 masks", insn="ad016000", regs={6: AREA}, prepare=_both(cr(c0=0), lambda vm: vm.cpu.emergencies.add(3))),
-]
-
-ROWS = [*PSWS, *CONTROL, *FACTS, *CLOCKS, *KEYS, *TRANSLATION, *SIGP, *SERVC, *INTERRUPTIONS]
+ROWS = [*PSWS, *CONTROL, *FACTS, *CLOCKS, *KEYS, *TRANSLATION]

@@ -2,13 +2,14 @@
 import pytest
 
 from monitors.cp.hostile import _privileged
-from monitors.cp.rows_instructions import ROWS
+from monitors.cp.rows_instructions import ROWS as INSTRUCTION_ROWS
+from monitors.cp.rows_signals import ROWS as SIGNAL_ROWS
 from monitors.cp.table import BITS64, PROBLEM, Row, check
 from pvlab.monitors.cp.simulation import INSTRUCTIONS
 from pvlab.trace import REASONS
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@pytest.mark.parametrize("row", [*INSTRUCTION_ROWS, *SIGNAL_ROWS], ids=str)
 def test_row(row):
     check(row)
 
