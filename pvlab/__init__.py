@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 # Where each name lives: the modules of this package that are named on the right-hand side.
 _HOME = {
     "guest": "guests", "known_guests": "guests", "GuestError": "guests",
-    "Native": "monitors", "TrapAndEmulate": "monitors", "BinaryTranslation": "monitors",
+    "Native": "monitors", "TrapAndEmulate": "monitors", "BinaryTranslation": "monitors", "Cp": "monitors",
     "techniques": "monitors", "monitor": "monitors",
     "compare": "comparison", "Comparison": "comparison",
     "cost_models": "costs", "cost_model": "costs", "bill": "costs",
@@ -23,8 +23,9 @@ _HOME = {
     "Run": "trace", "Trace": "trace", "Exit": "trace",
     "Table": "tables", "PvlabError": "errors",
     "check": "course.checking", "hint": "course.hints",
-    "comparer": "widgets", "explorer": "widgets",
-    "plots": "plots", "widgets": "widgets",
+    "comparer": "widgets", "explorer": "widgets", "ring_viewer": "widgets",
+    "ladder": "dots", "ring": "rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
+    "plots": "plots", "rings": "rings", "widgets": "widgets",
 }
 __all__ = [*_HOME, "__version__"]
 

@@ -32,6 +32,10 @@ Costs = Annotated[Optional[str], typer.Option(
     "--costs", metavar="MODEL", help="Price the exits with this cost model (see `pvlab costs`).")]
 Budget = Annotated[int, typer.Option("--budget", metavar="N", min=1, help="Stop after about N guest instructions.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+DiskFile = Annotated[Optional[str], typer.Option(
+    "--disk", metavar="FILE[:ro|:cow]", help="The machine's disk: an image file, which the guest may write; "
+    ":ro read-only, :cow what it writes is forgotten. Without one: 1 MiB of known contents.")]
+Pcap = Annotated[Optional[Path], typer.Option("--pcap", metavar="FILE", help="Capture the network's packets.")]
 GuestName = Annotated[str, typer.Argument(
     metavar="GUEST", help="A name from `pvlab guests`, or a file: .elf, .c or .S.")]
 
@@ -58,17 +62,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parameter_tables(guest: str, parameters: dict[str, dict]):
-    """What can be given to a guest: a table for each parameter; numbers that depend on a choice stand in its table."""
+    """What can be given to a guest: a table for each parameter. A number that every choice has stands in its table."""
     from pvlab.tables import Table
+    numbers = {name: of for name, of in parameters.items() if of.get("by") and "max" in of}
+    shared = [name for name, of in numbers.items() if of["max"].keys() == parameters[of["by"]]["choices"].keys()]
     for name, of in parameters.items():
         caption = f"{guest} -p {name}=VALUE: {of['description']}"
         if "choices" in of:
-            numbers = {other: also for other, also in parameters.items() if also.get("by") == name}
-            headers = [f"{other}, {what}" for other in numbers for what in ("default", "max")]
-            limits = [also[what] for also in numbers.values() for what in ("default", "max")]
-            rows = [[value, meaning, *[limit[value] for limit in limits]] for value, meaning in of["choices"].items()]
-            yield Table([name, "meaning", *headers], rows, caption=f"{caption}; {of['default']} unless given")
-        elif "by" not in of:
+            if "allowed" in of:
+                headers = [f"for {of['by']}"]
+                more = {value: [", ".join(key for key, names in of["allowed"].items() if value in names)]
+                        for value in of["choices"]}
+                caption += "; the first that there is, unless given"
+            else:
+                also = [numbers[other] for other in shared if numbers[other]["by"] == name]
+                headers = [f"{other}, {what}" for other in shared for what in ("default", "max")
+                           if numbers[other]["by"] == name]
+                more = {value: [each[what][value] for each in also for what in ("default", "max")]
+                        for value in of["choices"]}
+                caption += f"; {of['default']} unless given"
+            yield Table([name, "meaning", *headers],
+                        [[value, meaning, *more[value]] for value, meaning in of["choices"].items()], caption=caption)
+        elif name in numbers and name not in shared:
+            yield Table([of["by"], "default", "min", "max"],
+                        [[key, of["default"][key], of["min"][key], of["max"][key]] for key in of["max"]], caption=caption)
+        elif name not in numbers:
             yield Table(["default", "min", "max"], [[of["default"], of["min"], of["max"]]], caption=caption)
 
 
@@ -161,7 +179,7 @@ def guests(json: Json = False) -> None:
     """List the guests and their parameters."""
     from pvlab import known_guests
     rows = [entry.to_dict() for entry in known_guests()]
-    say_list("guests", rows, json, "name description")
+    say_list("guests", rows, json, "name arch description")
     for row in rows if not json else ():
         for table in parameter_tables(row["name"], row["parameters"]):
             say("\n" + table.text())
@@ -171,8 +189,9 @@ def guests(json: Json = False) -> None:
 def monitors(json: Json = False) -> None:
     """List the techniques."""
     from pvlab import techniques
-    rows = [{"name": technique.name, "description": technique.description} for technique in techniques()]
-    say_list("monitors", rows, json, "name description")
+    rows = [{"name": technique.name, "description": technique.description, "arch": technique.arch}
+            for technique in techniques(arch=None)]
+    say_list("monitors", rows, json, "name arch description")
 
 
 @app.command()
@@ -191,16 +210,19 @@ def lessons(json: Json = False) -> None:
 
 @app.command()
 def run(guest: GuestName,
-        monitor: Annotated[str, typer.Option("--monitor", "-m", metavar="M", help="See `pvlab monitors`.")] = "native",
-        parameter: Parameters = None, costs: Costs = None, budget: Budget = BUDGET, json: Json = False) -> int:
+        monitor: Annotated[Optional[str], typer.Option(
+            "--monitor", "-m", metavar="M", help="See `pvlab monitors`. Unless given: native, or cp for s390x.")] = None,
+        parameter: Parameters = None, disk: DiskFile = None, pcap: Pcap = None, costs: Costs = None,
+        budget: Budget = BUDGET, json: Json = False) -> int:
     """Run one guest under one monitor."""
-    from pvlab import cost_model, guest as find_guest, monitor as find_monitor
-    technique = find_monitor(monitor)
+    from pvlab import cost_model, guest as find_guest, monitor as find_monitor, techniques
+    technique = find_monitor(monitor) if monitor is not None else None
     if costs is not None:
         cost_model(costs)  # an unknown name is refused before the run, not after it
     subject = find_guest(guest, **parameters_from(parameter))
+    technique = technique or techniques(subject.image.arch)[0]
     with Progress(f"{subject.name} under {technique.name}") as progress:
-        result = technique.run(subject, budget=budget, progress=progress)
+        result = technique.run(subject, budget=budget, progress=progress, disk=disk, pcap=pcap)
     if json:
         say_json(result.to_dict(costs))
     else:
@@ -211,7 +233,7 @@ def run(guest: GuestName,
 
 
 @app.command()
-def compare(guest: GuestName, parameter: Parameters = None,
+def compare(guest: GuestName, parameter: Parameters = None, disk: DiskFile = None,
             monitors: Annotated[Optional[str], typer.Option(metavar="A,B,…", help="All, unless given.")] = None,
             costs: Costs = None, budget: Budget = BUDGET, json: Json = False,
             png: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Draw the comparison.")] = None) -> int:
@@ -226,7 +248,7 @@ def compare(guest: GuestName, parameter: Parameters = None,
         cost_model(costs)
     subject = find_guest(guest, **parameters_from(parameter))
     with Progress(f"{subject.name} under each monitor") as progress:
-        result = compare(subject, chosen, budget=budget, progress=progress)
+        result = compare(subject, chosen, budget=budget, progress=progress, disk=disk)
     if json:
         say_json(result.to_dict(costs))
     elif png is not None:

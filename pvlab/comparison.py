@@ -67,16 +67,20 @@ class Comparison:
 
 
 def compare(guest, monitors: Iterable | None = None, budget: int = 200_000_000,
-            progress: Callable | None = None) -> Comparison:
-    """Run the guest under each of the monitors (names or instances; None means every technique there is).
+            progress: Callable | None = None, disk: str | None = None) -> Comparison:
+    """Run the guest under each of the monitors (names or instances; None means every technique for its instruction set).
 
-    `budget` (guest instructions) and `progress` are handed to each run.
+    `budget` (guest instructions) and `progress` are handed to each run. `disk` is an image file's name, see
+    Monitor.run: every run finds the file as it is, and what they write is forgotten.
     """
     from pvlab.monitors import monitor, techniques
-    chosen = [monitor(m) if isinstance(m, str) else m for m in (techniques() if monitors is None else monitors)]
+    named = techniques(guest.image.arch) if monitors is None else monitors
+    chosen = [monitor(m) if isinstance(m, str) else m for m in named]
     names = [m.name for m in chosen]
     if not names:
         raise PvlabError("nothing to compare: name at least one monitor")
     if len(set(names)) < len(names):
         raise PvlabError(f"a monitor is named twice: {', '.join(names)}")
-    return Comparison(guest.name, tuple(m.run(guest, budget=budget, progress=progress) for m in chosen))
+    if disk is not None and not str(disk).endswith((":ro", ":cow")):
+        disk = f"{disk}:cow"
+    return Comparison(guest.name, tuple(m.run(guest, budget=budget, progress=progress, disk=disk) for m in chosen))

@@ -9,36 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pvlab.costs.model import PARTS
+from pvlab.families import FAMILIES, family
 from pvlab.picture import FAINT, INK, Picture, blank, count_axis, style
 from pvlab.tables import NONE, Table, title_of
 from pvlab.trace import Run
-
-# Families of reasons: (name, colour, hatch, reasons). Events and accesses of a bill fall under the same families.
-FAMILIES = (
-    ("the guest's own instructions", "#C8C8C8", "", ("guest",)),
-    ("interrupt flag and idling", "#0072B2", "", ("cli", "sti", "hlt")),
-    ("system registers", "#56B4E9", "//", (
-        "mov-cr0", "mov-cr2", "mov-cr3", "mov-cr4", "mov-dr", "clts", "lmsw", "lgdt", "lidt", "lldt", "ltr", "invlpg",
-        "wbinvd", "rdmsr", "wrmsr", "rdtsc", "rdpmc")),
-    ("segments and returns", "#D55E00", "\\\\", ("iret", "sysexit", "segment-load", "far-transfer")),
-    ("memory", "#009E73", "..", ("page-fault:shadow", "page-fault:guest", "page-table-write", "event:page-fault")),
-    ("reflected events", "#CC79A7", "xx", ("int", "sysenter", "exception", "interrupt")),
-    ("devices", "#E69F00", "--", ("io:read", "io:write")),
-    ("several small ones", "#F4F4F4", "", ("other",)),
-)
-_FAMILY = {reason: family for family in FAMILIES for reason in family[3]}
-_BY_PREFIX = {"event": _FAMILY["int"], "access": _FAMILY["io:read"]}
 
 # Beyond so many entries a reader no longer finds one, and a sliver of a stack nobody sees: the smallest are drawn as
 # one, and the table has them all.
 _MOST = 15
 _PANELS = 4  # side by side; more techniques go into further rows
 _TICKS_UP_TO, _BINS = 1500, 240
-
-
-def family(reason: str) -> tuple:
-    """(name, colour, hatch, reasons) of the family of a reason, or of a bill's `event:…` or `access:…`."""
-    return _FAMILY.get(reason) or _BY_PREFIX.get(reason.partition(":")[0]) or _FAMILY["other"]
 
 
 def exits(runs: Sequence[Run], most_reasons: int = _MOST) -> Picture:

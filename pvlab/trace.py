@@ -17,82 +17,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from pvlab.machine.s390x.faults import CLASSES, PROGRAM
 from pvlab.machine.x86.faults import EXCEPTIONS
+from pvlab.reasons import REASONS
 
 if TYPE_CHECKING:
     from pvlab.costs import Bill
 
-# Every reason for which a guest can leave for its monitor, and what it means. The set is closed: a trace refuses
-# any other name, so a reader can look up here whatever a lesson, a chart or a JSON report shows. `REASONS` is all of
-# them; the parts are named after who gives them.
-TRAPPED = {
-    # privileged instructions: the CPU itself raises #GP outside ring 0
-    "cli": "CLI: the guest disables interrupts",
-    "sti": "STI: the guest enables interrupts",
-    "hlt": "HLT: the guest waits for an interrupt",
-    "mov-cr0": "MOV to or from CR0 (paging, write protection)",
-    "mov-cr2": "MOV to or from CR2 (the address of the last page fault)",
-    "mov-cr3": "MOV to or from CR3 (the root of the page tables)",
-    "mov-cr4": "MOV to or from CR4 (PAE and other modes)",
-    "mov-dr": "MOV to or from a debug register",
-    "clts": "CLTS: clear CR0.TS",
-    "lmsw": "LMSW: write the low bits of CR0",
-    "lgdt": "LGDT: load the GDT register",
-    "lidt": "LIDT: load the IDT register",
-    "lldt": "LLDT: load the LDT register",
-    "ltr": "LTR: load the task register",
-    "invlpg": "INVLPG: forget one page's translation",
-    "wbinvd": "WBINVD or INVD: write back or discard the caches",
-    "rdmsr": "RDMSR: read a model-specific register",
-    "wrmsr": "WRMSR: write a model-specific register",
-    "rdtsc": "RDTSC: read the time-stamp counter (CR4.TSD makes it trap)",
-    "rdpmc": "RDPMC: read a performance counter",
-    "iret": "IRET: return from an interrupt handler",
-    "sysexit": "SYSEXIT: return from a fast system call",
-    # segments: the monitor keeps the real descriptor table empty, so each use of one traps
-    "segment-load": "a data, stack or local segment register is loaded",
-    "far-transfer": "a far jump, call or return changes CS",
-    # devices
-    "io:read": "IN or INS: a read of an I/O port",
-    "io:write": "OUT or OUTS: a write to an I/O port",
-    # devices whose registers are in memory
-    "mmio:read": "a read of a device's register in memory",
-    "mmio:write": "a write to a device's register in memory",
-    # memory
-    "page-fault:shadow": "a hidden fault: the shadow page table lacked what the guest's own tables allow",
-    "page-fault:guest": "a true page fault, reflected to the guest",
-    "page-table-write": "a write to a page that the monitor has write-protected because it holds guest page tables",
-    # what the guest asked for or suffered, reflected through its own IDT
-    "int": "INT n: a software interrupt (a system call), reflected to the guest's kernel",
-    "sysenter": "SYSENTER: a fast system call, reflected to the guest's kernel",
-    "exception": "any other exception, reflected to the guest's kernel",
-    "interrupt": "an external interrupt arrived while the guest ran",
-}
-
-# Binary translation gives those above, its own, and callouts of what is sensitive and does not trap.
-TRANSLATED = {
-    "translate": "a unit of guest code is translated",
-    "dispatch": "the cache is left for a unit that is translated: a look-up missed, or a branch is not chained",
-    "code-write": "a write to a page that holds translated code",
-    "step": "an instruction that is not translated runs alone, as it stands in the guest's memory",
-    "pushf": "PUSHF: show the flags, IF among them",
-    "popf": "POPF: set the flags, IF among them",
-    "sgdt": "SGDT: show the GDT register",
-    "sidt": "SIDT: show the IDT register",
-    "sldt": "SLDT: show the LDT register",
-    "str": "STR: show the task register",
-    "smsw": "SMSW: show the low half of CR0",
-    "lar": "LAR: show a descriptor's rights",
-    "lsl": "LSL: show a descriptor's limit",
-    "verr": "VERR: tell whether a segment may be read",
-    "verw": "VERW: tell whether a segment may be written",
-    "mov-from-cs": "MOV from CS or SS, PUSH CS or SS: show the privilege level",
-}
-
-REASONS = TRAPPED | TRANSLATED
-
 # Interrupts and exceptions that a guest can receive.
-EVENTS = (*EXCEPTIONS.values(), "int", "interrupt")
+EVENTS = tuple(dict.fromkeys((*EXCEPTIONS.values(), "int", "interrupt",
+                              *(f"program:{name}" for name in (*PROGRAM.values(), "other")),
+                              *(name for name in CLASSES.values() if name != "program"))))
 
 # How a run can end.
 OUTCOMES = {
@@ -134,7 +69,7 @@ class Log(Sequence):
         number = self._number.get(site)
         if number is None:
             if self._names is not None and reason not in self._names:
-                raise ValueError(f"'{reason}' is not in the table of names that trace.py holds")
+                raise ValueError(f"'{reason}' is not in the table of names that reasons.py and trace.py hold")
             number = self._number[site] = len(self._sites)
             self._sites.append(site)
         self._site.append(number)

@@ -48,7 +48,8 @@ def start(*words, **options) -> subprocess.Popen:
 # What there is
 
 @pytest.mark.parametrize("name, fields", [
-    ("guests", {"name", "description", "parameters"}), ("monitors", {"name", "description"}),
+    ("guests", {"name", "description", "arch", "parameters"}),
+    ("monitors", {"name", "description", "arch"}),
     ("costs", {"name", "machine", "year"}), ("lessons", {"number", "title", "minutes", "file"})])
 def test_lists(answer, pvlab, name, fields):
     listed = answer(name)
@@ -131,7 +132,7 @@ def test_compare_as_json(answer):
 
 def test_being_unfaithful_is_a_result_and_not_an_error(answer):
     result = answer("compare kernel -p workload=interrupt-flags -p n=3")
-    assert result["faithful"] == {"native": True, "trap-and-emulate": False}
+    assert result["faithful"] == {"native": True, "trap-and-emulate": False, "binary-translation": True}
 
 
 def test_compare_fails_only_if_the_bare_machine_does(answer, endless):

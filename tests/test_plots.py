@@ -9,7 +9,8 @@ from handmade import make_run
 from pvlab import plots
 from pvlab.comparison import Comparison
 from pvlab.errors import PvlabError
-from pvlab.trace import EVENTS, REASONS
+from pvlab.reasons import REASONS
+from pvlab.trace import EVENTS
 
 NATIVE = make_run("native", events={"page-fault": 3, "int": 50}, accesses={"port-0x80:read": 5})
 TRAPPED = make_run(exits={"cli": 100, "int": 50, "io:write": 7, "page-fault:guest": 3})

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pvlab.costs.model import CONFIDENCES, KINDS, PARTS, STATUSES, TECHNIQUES, Cell, CostError, CostModel, Figure
 from pvlab.tables import UNPUBLISHED
-from pvlab.trace import EVENTS, REASONS
+from pvlab.reasons import REASONS
+from pvlab.trace import EVENTS
 
 _MODEL_KEYS = {"machine", "year", "clock_mhz", "clock_source", "guest_cpi", "note", "cell", "published"}
 _CELL_KEYS = {"kind", "reasons", "techniques", *PARTS, "formula", "source", "confidence", "status", "note"}

@@ -1,6 +1,7 @@
 """The I/O ports and memory-mapped I/O: who answers at which address."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -36,6 +37,11 @@ class Ports:
                 raise ValueError(f"port {port:#x} belongs to {self._devices[port].name} already")
             self._devices[port] = device
 
+    def replace(self, other: Callable[[PortDevice], PortDevice]) -> None:
+        """Put `other(device)` in the place of each device."""
+        made = {device: other(device) for device in dict.fromkeys(self._devices.values())}
+        self._devices = {port: made[device] for port, device in self._devices.items()}
+
     def name(self, port: int) -> str:
         """What a trace calls an access to this port."""
         device = self._devices.get(port)
@@ -65,6 +71,10 @@ class Mmio:
             if base < end and begin < base + size:
                 raise ValueError(f"addresses {base:#x} to {base + size - 1:#x} belong to {other.name} in part")
         self._windows.append((base, base + size, device))
+
+    def replace(self, other: Callable[[MmioDevice], MmioDevice]) -> None:
+        """Put `other(device)` in the place of each device."""
+        self._windows = [(begin, end, other(device)) for begin, end, device in self._windows]
 
     def find(self, address: int, size: int = 1) -> tuple[MmioDevice, int] | None:
         """The device that answers at all of [address, address + size), and the offset in it; or None."""

@@ -11,7 +11,10 @@ from pvlab.devices.e1000 import E1000
 from pvlab.devices.pic import PicPair
 from pvlab.devices.pit import Pit
 from pvlab.devices.uart import Uart
+from pvlab.devices.virtio.balloon import VirtioBalloon
 from pvlab.devices.virtio.block import VirtioBlock
+from pvlab.devices.virtio.console import VirtioConsole
+from pvlab.devices.virtio.entropy import VirtioEntropy
 from pvlab.devices.virtio.mmio import SIZE as VIRTIO_SIZE
 from pvlab.devices.virtio.mmio import Worker
 from pvlab.devices.virtio.network import VirtioNetwork
@@ -23,8 +26,8 @@ VIRTIO_BASE = 0xFEB0_0000      # where QEMU's `microvm` has virtio-mmio, a devic
 E1000_BASE = 0xFEBC_0000       # where QEMU's PC firmware puts the card's registers; here it is no PCI device
 MAC = bytes.fromhex("525400123456")
 # The host's thread behind virtio-net sends 158,100 packets a second, as measured by Maffione (2013) in QEMU with KVM on
-# an i5-2450M: 6,325 ns each. How long it takes to wake up is an assumption.
-WAKE, EACH = 10_000, 6_325
+# an i5-2450M: 6,325 ns each. How long it takes to wake up is an assumption, and so is the disk's time for a request.
+WAKE, PACKET, REQUEST = 10_000, 6_325, 20_000
 
 
 class Pc:
@@ -35,30 +38,46 @@ class Pc:
     """
 
     def __init__(self, clock: Callable[[], int], memory=None, disk=None, network=None):
-        self.clock, self.memory = clock, memory
         self.ports, self.mmio, self.pic = Ports(), Mmio(), PicPair()
+        self.devices: dict[str, object] = {}    # those below, by their names
+        self._timed = []               # devices that act by themselves
+        self._timed_mmio = []          # and those that do once any registers in memory have been used
         self.pic.attach(self.ports)
+        self.pit = Pit(clock, lambda: self.pic.raise_line(TIMER_LINE))
+        self.ports.attach(self.pit, *range(0x40, 0x44))
+        self._timed.append(self.pit)
         self.console = DebugConsole()
         self.ports.attach(self.console, 0xE9)
         self.ports.attach(DebugExit(), 0xF4)
-        self.pit = Pit(clock, lambda: self.pic.raise_line(TIMER_LINE))
-        self.ports.attach(self.pit, *range(0x40, 0x44))
-        self._timed = [self.pit]       # devices that act by themselves
-        self._timed_mmio = []          # and those that do once their registers have been used
-        self.uart = Uart(0x3F8, self.console.output.append, self.line(UART_LINE))
-        self.ports.attach(self.uart, *range(0x3F8, 0x400))
+        output = self.console.output   # of all consoles, in the order in which they were written to
+        self._at_ports(Uart(0x3F8, output.append, self.line(UART_LINE)), *range(0x3F8, 0x400))
         if disk is not None:
-            self.ports.attach(AtaDisk(disk, self.line(ATA_LINE)), *range(0x1F0, 0x1F8), 0x3F6)
-            self._virtio(0, VirtioBlock(disk, memory, self.line(BLOCK_LINE)))
+            self._at_ports(AtaDisk(disk, self.line(ATA_LINE)), *range(0x1F0, 0x1F8), 0x3F6)
+        if memory is None:
+            return
+        if disk is not None:
+            self._virtio(0, VirtioBlock(disk, memory, self.line(BLOCK_LINE), Worker(clock, WAKE, REQUEST)), True)
         if network is not None:        # one cable for both cards: it serves the one that has a driver
+            self._virtio(1, VirtioNetwork(network, memory, self.line(NETWORK_LINE), Worker(clock, WAKE, PACKET), MAC), True)
             card = E1000(memory, self.line(E1000_LINE), clock, network, MAC)
-            self.mmio.attach(card, E1000_BASE, E1000_SIZE)
+            self._at_memory(card, E1000_BASE, E1000_SIZE)
             self.add_timed(card)
-            self._virtio(1, VirtioNetwork(network, memory, self.line(NETWORK_LINE), Worker(clock, WAKE, EACH), MAC))
+        self._virtio(2, VirtioConsole(output.extend, memory, self.line(CONSOLE_LINE)))
+        self._virtio(3, VirtioEntropy(memory, self.line(ENTROPY_LINE)))
+        self._virtio(4, VirtioBalloon(memory, self.line(BALLOON_LINE)))
 
-    def _virtio(self, slot: int, device) -> None:
-        self.mmio.attach(device, VIRTIO_BASE + slot * VIRTIO_SIZE, VIRTIO_SIZE)
-        self.add_timed(device)
+    def _at_ports(self, device, *ports: int) -> None:
+        self.ports.attach(device, *ports)
+        self.devices[device.name] = device
+
+    def _at_memory(self, device, base: int, size: int) -> None:
+        self.mmio.attach(device, base, size)
+        self.devices[device.name] = device
+
+    def _virtio(self, slot: int, device, timed: bool = False) -> None:
+        self._at_memory(device, VIRTIO_BASE + slot * VIRTIO_SIZE, VIRTIO_SIZE)
+        if timed:
+            self.add_timed(device)
 
     def add_timed(self, device) -> None:
         """Have a device's `advance` called when the time of its `next_event` has come, from the first use of MMIO on."""
@@ -93,4 +112,9 @@ class Pc:
 
     def next_event(self) -> int | None:
         """The virtual nanosecond at which a device will act by itself, or None."""
-        return min((at for device in self._acting() if (at := device.next_event()) is not None), default=None)
+        first = None
+        for device in self._acting():
+            at = device.next_event()
+            if at is not None and (first is None or at < first):
+                first = at
+        return first

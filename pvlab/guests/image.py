@@ -11,7 +11,12 @@ from io import BytesIO
 from pvlab.guests.toolchain import GuestError
 
 MEMORY = 32 << 20       # bytes of RAM in a guest's machine, unless the guest asks for another size
-LOWEST = 1 << 20        # below lie the boot information and, on a PC, the devices' memory
+LOWEST = {"x86": 1 << 20,      # below lie the boot information and, on a PC, the devices' memory
+          "s390x": 0}          # an image may bring its own low core; Linux and kvm-unit-tests begin at 64 KiB
+# (ELF class, little-endian, machine) of what the lab has a machine for.
+_ARCHITECTURES = {(32, True, "EM_386"): "x86", (64, False, "EM_S390"): "s390x"}
+# A symbol-table entry without what is not read here: name, value, info, section; 64-bit: name, info, section, value.
+_SYMBOL = {32: "<II4xBxH", 64: ">IBxHQ8x"}
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Image:
     symbols    {name: virtual address}
     result     (physical address, size in bytes) of the section .pvlab.result, or None
     end        the first physical address after the last segment
+    arch       "x86" or "s390x": the instruction set
     """
 
     entry: int
@@ -30,6 +36,7 @@ class Image:
     symbols: dict[str, int]
     result: tuple[int, int] | None
     end: int
+    arch: str = "x86"
 
 
 def load_image(data: bytes, name: str, memory: int = MEMORY) -> Image:
@@ -49,7 +56,7 @@ def _load(data: bytes, memory: int) -> Image:
     if len(data) < 52:
         raise GuestError("a truncated ELF file (it ends within the ELF header)")
     elf = ELFFile(BytesIO(data))
-    _check_header(elf, len(data))
+    arch = _check_header(elf, len(data))
 
     segments, places = [], []  # places: (virtual address, physical address, size in memory)
     for segment in elf.iter_segments("PT_LOAD"):
@@ -60,8 +67,8 @@ def _load(data: bytes, memory: int) -> Image:
             raise GuestError(f"a truncated ELF file (a segment ends at byte {offset + stored} of {len(data)})")
         if stored > size:
             raise GuestError(f"a damaged ELF file (a segment of {size} bytes has {stored} in the file)")
-        if at < LOWEST:
-            raise GuestError(f"a segment is to be loaded at {at:#x}, and memory for guests begins at {LOWEST:#x}")
+        if at < LOWEST[arch]:
+            raise GuestError(f"a segment is to be loaded at {at:#x}, and memory for guests begins at {LOWEST[arch]:#x}")
         if at + size > memory:
             raise GuestError(f"needs more memory than the machine has: a segment ends at {at + size:#x}, "
                              f"and RAM at {memory:#x}")
@@ -79,26 +86,29 @@ def _load(data: bytes, memory: int) -> Image:
         raise GuestError(f"the entry point {elf['e_entry']:#x} lies in none of its segments")
     return Image(entry=entry, end=segments[-1][0] + segments[-1][3],
                  segments=[(at, data[offset:offset + stored], size) for at, offset, stored, size in segments],
-                 symbols=_symbols(elf, data), result=_result(elf, places))
+                 symbols=_symbols(elf, data), result=_result(elf, places), arch=arch)
 
 
-def _check_header(elf, size: int) -> None:
-    """Refuse other machines and file types, and tables of headers that are not in the file."""
+def _check_header(elf, size: int) -> str:
+    """The instruction set. Refuse other machines and file types, and tables of headers that are not in the file."""
     from elftools.elf.descriptions import describe_e_machine
-    if elf.elfclass != 32 or not elf.little_endian or elf["e_machine"] != "EM_386":
+    arch = _ARCHITECTURES.get((elf.elfclass, elf.little_endian, elf["e_machine"]))
+    if arch is None:
         order = "little" if elf.little_endian else "big"
         raise GuestError(f"for another machine: {describe_e_machine(elf['e_machine'])}, {elf.elfclass}-bit, "
-                         f"{order}-endian; guests here are for the 32-bit Intel 80386")
+                         f"{order}-endian; guests here are for the 32-bit Intel 80386 or for IBM S/390, 64-bit")
     if elf["e_type"] != "ET_EXEC":
         raise GuestError(f"not an executable but of type {elf['e_type']} (link it statically, at fixed addresses)")
-    tables = (("program", elf["e_phoff"], elf["e_phnum"], elf["e_phentsize"], 32),
-              ("section", elf["e_shoff"], elf["e_shnum"], elf["e_shentsize"], 40))
+    sizes = (32, 40) if elf.elfclass == 32 else (56, 64)
+    tables = (("program", elf["e_phoff"], elf["e_phnum"], elf["e_phentsize"], sizes[0]),
+              ("section", elf["e_shoff"], elf["e_shnum"], elf["e_shentsize"], sizes[1]))
     for what, offset, count, each, right in tables:
         if count and each != right:
             raise GuestError(f"a damaged ELF file (its {what} headers have {each} bytes, not {right})")
         end = offset + count * right
         if end > size:
             raise GuestError(f"a truncated ELF file (its {what} headers end at byte {end} of {size})")
+    return arch
 
 
 def _physical(address: int, size: int, places: list[tuple[int, int, int]]) -> int | None:
@@ -130,7 +140,9 @@ def _symbols(elf, data: bytes) -> dict[str, int]:
     table = data[section["sh_offset"]:section["sh_offset"] + section["sh_size"]]
     text = data[names["sh_offset"]:names["sh_offset"] + names["sh_size"]]
     # Unpacked here rather than by pyelftools, which takes a hundred times as long over each symbol.
-    for at, value, _, info, _, where in struct.iter_unpack("<IIIBBH", table[:len(table) // 16 * 16]):
+    form = _SYMBOL[elf.elfclass]
+    for symbol in struct.iter_unpack(form, table[:len(table) // struct.calcsize(form) * struct.calcsize(form)]):
+        at, value, info, where = symbol if elf.elfclass == 32 else (symbol[0], symbol[3], symbol[1], symbol[2])
         name = text[at:at + 200].split(b"\0", 1)[0].decode("utf-8", "replace")
         if name and where and info & 15 < 3:  # defined, and neither a section nor a file
             found[name] = value

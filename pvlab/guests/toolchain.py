@@ -22,12 +22,15 @@ from pvlab.errors import PvlabError
 HERE = Path(__file__).parent
 INCLUDE = HERE / "include"
 
-# A 32-bit x86 without SSE (i686 is the Pentium Pro), no operating system, no library, and nothing in the code that the
-# source does not say: no sanitizers, no stack protector, no unwind tables.
-GUEST_FLAGS = ("-target", "x86-freestanding-none", "-mcpu=i686", "-std=gnu11", "-O2", "-g0", "-Wall", "-Wextra",
-               "-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-fno-sanitize=all", "-fno-stack-protector",
-               "-fno-asynchronous-unwind-tables", "-fomit-frame-pointer", "-ffunction-sections", "-fdata-sections",
-               "-I", str(INCLUDE))
+# No operating system, no library, and nothing in the code that the source does not say: no sanitizers, no stack
+# protector, no unwind tables. For each instruction set:
+_FLAGS = ("-std=gnu11", "-O2", "-g0", "-Wall", "-Wextra", "-ffreestanding", "-nostdlib", "-static", "-fno-pic",
+          "-fno-sanitize=all", "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fomit-frame-pointer",
+          "-ffunction-sections", "-fdata-sections", "-I", str(INCLUDE))
+GUEST_FLAGS = {
+    "x86": ("-target", "x86-freestanding-none", "-mcpu=i686", *_FLAGS),         # i686, the Pentium Pro: without SSE
+    "s390x": ("-target", "s390x-freestanding-none", "-mcpu=z10", *_FLAGS),      # z10: without vector registers
+}
 
 # A library for the host's own Python: for any CPU of its kind, because a cache may be shared between machines.
 SHARED_FLAGS = ("-shared", "-nostdlib", "-O2", "-g0", "-mcpu=baseline", "-fno-sanitize=all")
@@ -68,12 +71,12 @@ def _zig() -> tuple[Path, str]:
     return program, metadata.version("ziglang")
 
 
-def build_guest(sources: Sequence[Path], script: Path) -> Path:
-    """Compile and link C and assembly sources into a 32-bit ELF, laid out as the linker script says.
+def build_guest(sources: Sequence[Path], script: Path, arch: str = "x86") -> Path:
+    """Compile and link C and assembly sources into an ELF, 32-bit for x86, laid out as the linker script says.
 
     Raises GuestError when they do not compile: it names the first source and gives the compiler's own message.
     """
-    flags = [*GUEST_FLAGS, f"-Wl,-T,{script}", "-Wl,--build-id=none", "-Wl,--gc-sections"]
+    flags = [*GUEST_FLAGS[arch], f"-Wl,-T,{script}", "-Wl,--build-id=none", "-Wl,--gc-sections"]
     return _build(sources, flags, extra=[script], suffix=".elf")
 
 

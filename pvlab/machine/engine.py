@@ -29,6 +29,7 @@ _NO_BLOCK = BLOCKS
 _CODE_BUFFER = 64 << 20       # for translated code; a full one is emptied and filled again
 NOWHERE = (1 << 64) - 1
 _FLUSH_TLB = unicorn.UC_CTL_TLB_FLUSH | (unicorn.UC_CTL_IO_WRITE << 30)
+_FLUSH_CODE = unicorn.UC_CTL_TB_FLUSH | (unicorn.UC_CTL_IO_WRITE << 30)
 _REMOVE_CACHE = unicorn.UC_CTL_TB_REMOVE_CACHE | (2 << 26) | (unicorn.UC_CTL_IO_WRITE << 30)
 
 
@@ -68,7 +69,7 @@ class _State(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in (
         "instructions", "extra", "blocks", "stop_instructions", "stop_blocks", "stop_extra", "repeat", "point", "pass_", "fault")]
     _fields_ += [(name, ctypes.c_uint32) for name in ("why", "vector", "current", "continued", "window", "used",
-                                                     "answer", "unused")]
+                                                     "answer", "gives_up", "pass_again", "unused")]
     _fields_ += [("newest", ctypes.c_uint64), ("tally", ctypes.c_uint64), ("cache_begin", ctypes.c_uint64),
                  ("cache_size", ctypes.c_uint64), ("describe", _DESCRIBE), ("given_up", _GIVEN_UP),
                  ("table", _Block * BLOCKS)]
@@ -112,6 +113,7 @@ class Engine:
         self.uc.ctl_exits_enabled(True)      # emu_start's `until` would be probed in the guest's address space
         self._handle = self.uc._uch
         self.state = _State(stop_instructions=NOWHERE, stop_blocks=NOWHERE, stop_extra=NOWHERE, repeat=NOWHERE, pass_=NOWHERE)
+        self.state.gives_up = arch == unicorn.UC_ARCH_X86
         # Held weakly: an engine in a cycle would wait for the garbage collector, with all its memory.
         on_new_block, on_given_up = weakref.WeakMethod(self._on_new_block), weakref.WeakMethod(self._on_given_up)
         self.state.describe = _DESCRIBE(lambda index: on_new_block()(index))
@@ -232,7 +234,7 @@ class Engine:
 
     def forget_all_code(self) -> None:
         """Code changed from outside, and by which addresses it runs is not known."""
-        self.uc.ctl_flush_tb()
+        uclib.uc_ctl(self._handle, _FLUSH_CODE)
         ctypes.memset(self.state.table, 0, ctypes.sizeof(self.state.table))
         self.state.used = self.state.newest = 0
 

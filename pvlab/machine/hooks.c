@@ -43,6 +43,8 @@ struct state {
     u32 window;       /* 1: stop as soon as EFLAGS.IF is set */
     u32 used;         /* blocks in the table */
     u32 answer;       /* of Python, which writes it last of all: an exception in the meantime leaves NOTHING */
+    u32 gives_up;     /* 1: an x86, of which check_given_up() is true */
+    u32 pass_again;   /* how often `pass` must not stop after that: an EXECUTE's target runs at its address, too */
     u32 unused;
     u64 newest;       /* the highest key so far: the engine fills its code buffer upwards */
     u64 tally;        /* for a translator's own figures: what its blocks say they add */
@@ -228,7 +230,7 @@ void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
         stop(uc, s, DEADLINE);
         return;
     }
-    if (s->current != BLOCKS && b->instructions == 1 && !cached && check_given_up(uc, s, b) != KNOWN) {
+    if (s->gives_up && s->current != BLOCKS && b->instructions == 1 && !cached && check_given_up(uc, s, b) != KNOWN) {
         stop(uc, s, INTERRUPTED);
         return;
     }
@@ -258,7 +260,10 @@ int pvlab_on_invalid(void *uc, struct state *s)
 void pvlab_on_point(void *uc, u64 address, u32 size, struct state *s)
 {
     if (address == s->pass) {
-        s->pass = NOWHERE;
+        if (s->pass_again)
+            s->pass_again--;
+        else
+            s->pass = NOWHERE;
         return;
     }
     s->point = address;

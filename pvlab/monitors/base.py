@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 
 from pvlab.devices.backends.disk import Disk
-from pvlab.devices.backends.lend import lent
+from pvlab.devices.backends.lend import lent, plugged
+from pvlab.devices.backends.network import Port
+from pvlab.devices.backends.source import Source
 from pvlab.devices.debug import PowerOff
 from pvlab.errors import PvlabError
 from pvlab.machine.engine import Why
@@ -19,7 +21,7 @@ BUDGET = 200_000_000   # guest instructions
 # ten microseconds, an instruction a few nanoseconds), and a guest may have its budget once more, and this:
 VISIT, ALLOWANCE = 100, 20_000_000
 _STOPS = 5000          # stops between two reports of progress: some 0.1 s
-_PATIENCE = 100        # device events that a halted guest sleeps through before we say that all are masked
+_PATIENCE = 2000       # device events that a halted guest sleeps through before we say that all are masked
 
 
 class Ended(Exception):
@@ -39,25 +41,31 @@ class Monitor:
 
     name = ""
     description = ""
+    arch = "x86"        # the instruction set of the guests that it runs
 
     def run(self, guest, budget: int = BUDGET, progress: Callable[[int, int], None] | None = None,
-            disk: Disk | str | os.PathLike | None = None, network=None) -> Run:
+            disk: Disk | str | os.PathLike | None = None, network: Port | None = None,
+            pcap: str | os.PathLike | None = None) -> Run:
         """Boot the guest and run it to its end.
 
         disk: a back end, or an image file's name as `open_disk` takes it; it enters the digest. Without one the
-        machine has a scratch disk of its own, which enters the digest once the guest has touched it.
+        machine has a scratch disk of its own, which enters the digest once the guest has touched it. network: the
+        port for the machine's cable; without one its other end is `peer` (see backends/source.py). pcap: a file for
+        what passes there.
 
         budget: guest instructions after which the run is stopped, with the outcome "budget"; stops of the engine have
         a limit that follows from it (see ALLOWANCE). progress(done, budget) is called now and then.
         """
         if budget < 1:
             raise PvlabError(f"a budget of {budget} instructions is none: give at least 1")
-        with lent(disk) as self.disk:
-            return self._run(guest, budget, progress, network)
+        if guest.image.arch != self.arch:
+            raise PvlabError(f"'{self.name}' runs guests for {self.arch}, and '{guest.name}' is for {guest.image.arch}")
+        self.peer = Source(lambda: self.now) if network is None else None
+        with lent(disk) as self.disk, plugged(network or self.peer.port, pcap, lambda: self.now) as self.network:
+            return self._run(guest, budget, progress)
 
-    def _run(self, guest, budget: int, progress: Callable[[int, int], None] | None, network) -> Run:
+    def _run(self, guest, budget: int, progress: Callable[[int, int], None] | None) -> Run:
         began = time.perf_counter()
-        self.network = network
         self.trace = Trace()
         self.left_by_timer = False
         self._idle = 0            # nanoseconds skipped while the guest waited

@@ -73,7 +73,7 @@ def store_system(vcpu: VirtualCpu, instruction: Instruction) -> None:
 
 
 def smsw(vcpu: VirtualCpu, instruction: Instruction) -> None:
-    _store(vcpu, instruction.operands[0], vcpu.cr0, instruction.wide)
+    _store(vcpu, instruction.operands[0], vcpu.cr0, False)        # the upper half is undefined, and stays
 
 
 def read_selector(vcpu: VirtualCpu, instruction: Instruction) -> None:

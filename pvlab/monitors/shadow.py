@@ -4,14 +4,10 @@ For each page table of the guest there is a shadow of it, filled entry by entry 
 *hidden* page fault, which the guest never sees). A guest page that has a shadow is write-protected: each write to it
 traps, the write is made, and the shadow entries that came from what was there are dropped. So shadows are always
 true, and a guest's TLB flushes need no work. KVM and Xen keep theirs in the same way.
-
-A monitor that lives in its guest's address space has a place there that the guest does not map (`Hidden`), and guest
-pages that it has made something of, code that it has translated, are write-protected in the same way (`protect`).
 """
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import NamedTuple, Protocol
 
 from pvlab.machine.memory import Dead, Ram
 from pvlab.machine.x86.cpu import CR0_PG, CR4_PAE
@@ -29,42 +25,12 @@ _OPEN = PRESENT | WRITABLE | USER
 Key = tuple[int, int, int]
 
 
-class Watcher(Protocol):
-    """Who must know that what a monitor has made of guest memory is out of date."""
-
-    def entries_changed(self, frame: int, first: int, last: int) -> None:
-        """Bytes first..last of a page table changed."""
-
-    def table_lost(self, frame: int) -> None:
-        """Writes to this page table are watched no more."""
-
-    def forgotten(self) -> None:
-        """All shadows are gone."""
-
-    def code_changed(self, frame: int, first: int, last: int) -> None:
-        """Bytes first..last of a protected page changed."""
-
-
-class Hidden(NamedTuple):
-    """`SPAN` bytes of every address space that are the monitor's: linear address `base`, and an entry for each page."""
-
-    base: int
-    entries: list[int]
-
-
-SPAN = 4 << 20            # one entry of a two-level directory, two of PAE's
-
-
 class Shadow:
     def __init__(self, machine):
         self._machine, self._guest = machine, machine.ram
         self._memory = Ram(SIZE)
         machine.engine.map(self._memory, BASE)
         self._mmu: Mmu | None = None
-        self.watcher: Watcher | None = None
-        self.hidden: Hidden | None = None
-        self.in_the_way = False                               # the guest may have mapped what is hidden
-        self._protected: set[int] = set()                     # guest frames that are not to be written unnoticed
         self._forget()
 
     def _forget(self) -> None:
@@ -75,20 +41,32 @@ class Shadow:
         self._maps: dict[int, int] = {}                       # shadow entry -> the guest frame it maps
         self._parents: dict[int, set[int]] = defaultdict(set)  # shadow table -> shadow entries that point to it
         self._writes: dict[int, int] = defaultdict(int)       # guest frame -> writes since it was last used
-        self._reserved: dict[int, int] = {}                   # shadow entry -> what it is when the guest has none there
-        self._bare = self._allocate() if self.hidden else 0   # a directory with nothing but what is hidden
-        if self.hidden:
-            self._hide(self._bare)
         self._identity = self._map_identity()
 
     def drop_all(self) -> None:
         """Forget every shadow: each is rebuilt when needed."""
-        self._forget()
-        self._machine.engine.flush_tlb()
-        if self.watcher:
-            self.watcher.forgotten()
+        self.reset()
         if self._mmu is not None:
             self.use(self._mmu)
+
+    def reset(self) -> None:
+        self._forget()
+        self._machine.engine.flush_tlb()
+
+    # --------------------------------------------------------------- what a monitor in the same address space changes
+    def made(self, key: Key, table: int) -> None:
+        """A shadow table was made."""
+
+    def part_of(self, gigabyte: int) -> int:
+        """Which shadow of a PAE directory this gigabyte uses: all the same, unless one is special."""
+        return 0
+
+    def unused(self, slot: int) -> int:
+        """The shadow entry that stands where the guest has none."""
+        return 0
+
+    def fill_identity(self, physical: int) -> None:
+        """The guest has no paging, and may write to this page, although a shadow entry says otherwise."""
 
     # ------------------------------------------------------------------------------------------- building
     def _allocate(self) -> int:
@@ -113,91 +91,7 @@ class Shadow:
                 self._memory.set_u64(entry, BASE + table | _OPEN)
                 for page in range(at, self._guest.size, 4096):
                     self._memory.set_u64(table + (page >> 12 & 511) * 8, page | _OPEN)
-        self._reserve_root(root)
-        for frame in self._protected:
-            self._protect_identity(root, frame)
         return root
-
-    # ------------------------------------------------------------------------------------------- the monitor's own
-    def hide(self, hidden: Hidden) -> None:
-        """Have this in every address space from now on, where the guest has nothing. All shadows are dropped."""
-        self.hidden, self.in_the_way = hidden, False
-        self.drop_all()
-
-    def _hide(self, directory: int) -> None:
-        """Make the two entries of this shadow directory that lead to what is hidden."""
-        for part in range(2):
-            table = self._allocate()
-            for page, entry in enumerate(self.hidden.entries[part * 512:part * 512 + 512]):
-                self._memory.set_u64(table + page * 8, entry)
-            slot = directory + ((self.hidden.base >> 21 & 511) + part) * 8
-            self._reserved[slot] = BASE + table | PRESENT | WRITABLE
-            self._memory.set_u64(slot, self._reserved[slot])
-
-    def _reserve_root(self, root: int) -> None:
-        if self.hidden:
-            slot = root + (self.hidden.base >> 30) * 8
-            self._reserved[slot] = BASE + self._bare | PRESENT
-            self._memory.set_u64(slot, self._reserved[slot])
-
-    def is_free(self, base: int, mmu: Mmu) -> bool:
-        """Whether the guest's own tables have nothing at `SPAN` bytes from `base`."""
-        if not mmu.cr0 & CR0_PG:
-            return base >= self._guest.size
-        try:
-            return not any(directory & PRESENT for directory in self._guest_directories(base, mmu))
-        except Dead:                  # a directory outside RAM: whoever uses it will hear of it
-            return True
-
-    def _guest_directories(self, base: int, mmu: Mmu) -> list[int]:
-        """The guest's directory entries for what is hidden."""
-        guest = self._guest
-        if not mmu.cr4 & CR4_PAE:
-            return [guest.u32((mmu.cr3 & 0xFFFFF000) + (base >> 22) * 4)]
-        pointer = guest.u64((mmu.cr3 & 0xFFFFFFE0) + (base >> 30) * 8)
-        if not pointer & PRESENT:
-            return []
-        return [guest.u64((pointer & FRAME) + ((base >> 21 & 511) + part) * 8) for part in range(2)]
-
-    def protect(self, frame: int) -> None:
-        """Writes to this guest page trap from now on."""
-        if frame in self._protected:
-            return
-        self._protected.add(frame)
-        for entry in self._leaves[frame]:
-            self._memory.set_u64(entry, self._memory.u64(entry) & ~WRITABLE)
-        if not self._mmu.cr0 & CR0_PG:
-            self._protect_identity(self._identity, frame)
-        self._machine.engine.flush_tlb()
-
-    def unprotect(self, frame: int) -> None:
-        """Writes to this guest page need not trap any more: its entries become writable when somebody writes."""
-        self._protected.discard(frame)
-
-    def is_protected(self, physical: int) -> bool:
-        return physical >> 12 in self._protected
-
-    def _identity_slot(self, root: int, frame: int) -> int:
-        """Where the entry of one 4 KiB page stands while the guest has no paging; a large page is split for it."""
-        upper = (self._memory.u64(root + (frame >> 18) * 8) & FRAME) - BASE + (frame >> 9 & 511) * 8
-        entry = self._memory.u64(upper)
-        if entry & LARGE:
-            table = self._allocate()
-            for page in range(512):
-                self._memory.set_u64(table + page * 8, (entry & FRAME) + page * 4096 | _OPEN)
-            self._memory.set_u64(upper, BASE + table | _OPEN)
-        return (self._memory.u64(upper) & FRAME) - BASE + (frame & 511) * 8
-
-    def _protect_identity(self, root: int, frame: int) -> None:
-        slot = self._identity_slot(root, frame)
-        self._memory.set_u64(slot, self._memory.u64(slot) & ~WRITABLE)
-
-    def _fill_identity(self, physical: int) -> None:
-        """The guest has no paging, and writes to a page: it may, unless somebody has protected it."""
-        if not self.is_protected(physical):
-            slot = self._identity_slot(self._identity, physical >> 12)
-            self._memory.set_u64(slot, self._memory.u64(slot) | WRITABLE)
-            self._machine.engine.flush_tlb()
 
     def use(self, mmu: Mmu) -> None:
         """Put the shadow of this guest address space into the real CR3."""
@@ -205,33 +99,11 @@ class Shadow:
         try:
             root = self._root()
         except MemoryError:
-            self._forget()
-            self._machine.engine.flush_tlb()
-            if self.watcher:
-                self.watcher.forgotten()
+            self.reset()
             root = self._root()
-        self._look_behind_hidden()
         if self._machine.cpu.cr[3] != BASE + root:       # the same shadow is as true as it was: nothing to flush
             self._machine.cpu.cr[3] = BASE + root
             self._machine.engine.flush_tlb()
-
-    def _look_behind_hidden(self) -> None:
-        """Notice what the guest has mapped, or maps later, where something is hidden."""
-        mmu, hidden = self._mmu, self.hidden
-        if not hidden or not mmu.cr0 & CR0_PG:
-            return
-        self.in_the_way = not self.is_free(hidden.base, mmu)
-        try:
-            part, directory = hidden.base >> 30, mmu.cr3 & 0xFFFFF000
-            if self._pae:
-                directory = self._guest.u64((mmu.cr3 & 0xFFFFFFE0) + part * 8)
-                if not directory & PRESENT:
-                    return
-            self._descend(self._root() + part * 8, (directory & FRAME, 2, part), PRESENT)
-        except MemoryError:                            # it will be noticed when the shadows are made anew
-            pass
-        except Dead:                                   # see is_free
-            pass
 
     def _root(self) -> int:
         mmu = self._mmu
@@ -246,22 +118,19 @@ class Shadow:
         table = self._tables.get(key)
         if table is None:
             table = self._tables[key] = self._allocate()
-            if key[1] == 3:
-                self._reserve_root(table)
-            elif self.hidden and key[1:] == (2, self.hidden.base >> 30):
-                self._hide(table)
             if frame is not None:
                 if not self._traced[frame]:
                     for entry in self._leaves[frame]:
                         self._memory.set_u64(entry, self._memory.u64(entry) & ~WRITABLE)
                     self._machine.engine.flush_tlb()
                 self._traced[frame].add(key)
+            self.made(key, table)
         return table
 
     def fill(self, linear: int, found: Translation) -> None:
         """Make the shadow entry for a linear address that the guest's own tables translate to `found`."""
         if not found.path:
-            self._fill_identity(found.physical)
+            self.fill_identity(found.physical)
             return
         if found.physical >= self._guest.size:
             raise Dead(f"physical address {found.physical:#x} is not memory (mapped at {linear:#010x}; "
@@ -273,7 +142,7 @@ class Shadow:
             slot = self._slot(linear, found)
         frame, own = found.physical >> 12, found.path[-1][2]   # rights of other levels stand in their shadows
         entry = found.physical & FRAME | PRESENT | own & USER | (own & NO_EXECUTE if self._pae else 0)
-        if own & WRITABLE and found.dirty and not self._traced.get(frame) and frame not in self._protected:
+        if own & WRITABLE and found.dirty and not self.traces(found.physical):
             entry |= WRITABLE
         self._memory.set_u64(slot, entry)
         self._leaves[frame].add(slot)
@@ -289,7 +158,7 @@ class Shadow:
         """Where the last shadow entry for `linear` stands; the tables on the way are made."""
         pae, mmu = self._pae, self._mmu
         directory = found.path[0][2] & FRAME if pae else mmu.cr3 & 0xFFFFF000
-        part = linear >> 30 if not pae or self.hidden and linear >> 30 == self.hidden.base >> 30 else 0
+        part = self.part_of(linear >> 30) if pae else linear >> 30
         table = self._descend(self._root() + (linear >> 30) * 8, (directory, 2, part), PRESENT)
         slot = table + (linear >> 21 & 511) * 8
         level, _, entry = found.path[-1]
@@ -310,7 +179,7 @@ class Shadow:
     # ------------------------------------------------------------------------------------------- keeping true
     def traces(self, physical: int) -> bool:
         """Whether writes to this guest page trap."""
-        return bool(self._traced.get(physical >> 12)) or physical >> 12 in self._protected
+        return bool(self._traced.get(physical >> 12))
 
     def open(self, linear: int) -> list[tuple[int, int]]:
         """Let writes to one page pass. Returns what stood in the shadow entries, for `close`."""
@@ -332,19 +201,15 @@ class Shadow:
     def guest_wrote(self, physical: int, size: int) -> None:
         """Guest memory [physical, physical + size), in one page, changed: drop the entries that came from it."""
         frame = physical >> 12
-        first, last = physical & 4095, (physical & 4095) + size - 1
-        if frame in self._protected:
-            self.watcher.code_changed(frame, first, last)
         keys = self._traced.get(frame)
         if not keys:
             return
-        if self.watcher:
-            self.watcher.entries_changed(frame, first, last)
         self._writes[frame] += 1
         in_use = any(level == 3 and address == self._mmu.cr3 & 0xFFFFFFE0 for address, level, _ in keys)
         if self._writes[frame] > _FLOOD and not in_use:
             self._untrace(frame)
             return
+        first, last = physical & 4095, (physical & 4095) + size - 1
         for key in keys:
             self._drop_entries(key, first, last)
         self._machine.engine.flush_tlb()
@@ -365,14 +230,12 @@ class Shadow:
         for slot in slots:
             if 0 <= slot < 512:
                 self._drop(table + slot * 8)
-                if table + slot * 8 in self._reserved:
-                    self.in_the_way = True           # the guest has changed its own entry in this place
 
     def _drop(self, slot: int) -> None:
         frame = self._maps.pop(slot, None)
         if frame is not None:
             self._leaves[frame].discard(slot)
-        self._memory.set_u64(slot, self._reserved.get(slot, 0))
+        self._memory.set_u64(slot, self.unused(slot))
 
     def _untrace(self, frame: int) -> None:
         """The page holds page tables no more: drop its shadows, and let it be written."""
@@ -380,10 +243,8 @@ class Shadow:
             table = self._tables.pop(key)
             for slot in self._parents.pop(table, ()):
                 if self._memory.u64(slot) & FRAME == BASE + table:
-                    self._memory.set_u64(slot, self._reserved.get(slot, 0))
+                    self._memory.set_u64(slot, self.unused(slot))
             for slot in range(table, table + 4096, 8):
                 self._drop(slot)
         self._writes.pop(frame, None)
-        if self.watcher:
-            self.watcher.table_lost(frame)
         self._machine.engine.flush_tlb()

@@ -13,12 +13,14 @@ wrong thing. That is not a bug in this file: it is why this technique is not eno
 """
 from __future__ import annotations
 
+from pvlab.errors import PvlabError
 from pvlab.machine.engine import Why
 from pvlab.machine.memory import Dead
 from pvlab.machine.x86.cpu import CR0_PG
 from pvlab.machine.x86.faults import EXCEPTIONS, GP, PAGE, Fault
-from pvlab.machine.x86.paging import CODE_FETCH, CODE_WRITE, Translation
+from pvlab.machine.x86.paging import CODE_FETCH, CODE_USER, CODE_WRITE, Translation
 from pvlab.monitors import emulate
+from pvlab.monitors.hosted import Host
 from pvlab.monitors.shadow import Shadow
 from pvlab.monitors.vcpu import VirtualCpu
 from pvlab.monitors.x86 import X86Monitor
@@ -28,9 +30,29 @@ class TrapAndEmulate(X86Monitor):
     name = "trap-and-emulate"
     description = "the kernel in ring 1, privileged instructions emulated, shadow page tables"
 
+    def __init__(self, hosted: bool = False, shortcuts: bool = False, combine: int = 1):
+        """hosted: the devices are models in the host's user space, and each access that goes there is a world switch as
+        well. shortcuts: not for registers that the monitor can serve alone. combine: so many packets may be sent by one
+        switch. See hosted.py.
+        """
+        if not hosted and (shortcuts or combine != 1):
+            raise PvlabError("shortcuts and combine are remedies of a hosted monitor: give hosted=True, too")
+        if combine < 1:
+            raise PvlabError(f"combine={combine}: at least one packet is sent by a switch")
+        self._hosted, self._shortcuts, self._combine = hosted, shortcuts, combine
+        if hosted:
+            self.name += ", hosted"
+
     def start(self) -> None:
-        self.shadow = Shadow(self.machine)
+        self.shadow = self.make_shadow()
         self.vcpu = self.processor = VirtualCpu(self.machine, self.shadow, lambda: self.now)
+        self.host = None
+        if self._hosted:
+            self.host = Host(lambda reason: self.leave(reason, self.text()), self._shortcuts, self._combine)
+            self.host.take_over(self.board)
+
+    def make_shadow(self) -> Shadow:
+        return Shadow(self.machine)
 
     def leave(self, reason: str, instruction: str) -> None:
         machine = self.machine
@@ -50,6 +72,16 @@ class TrapAndEmulate(X86Monitor):
         if self.vcpu.interrupts:
             self.deliver_interrupt()
         return None
+
+    def deliver_interrupt(self) -> None:
+        if self.host:
+            self.host.settle()
+        super().deliver_interrupt()
+
+    def halt(self) -> None:
+        if self.host:
+            self.host.settle()
+        super().halt()
 
     def on_halt(self) -> None:
         raise Dead(f"the real CPU halted before {self.machine.eip:#010x}, although the guest has no ring 0")
@@ -126,7 +158,7 @@ class TrapAndEmulate(X86Monitor):
             self.shadow.fill(address, found)
 
     def _translate(self, code: int, address: int) -> Translation:
-        return self.vcpu.translate(address, write=bool(code & CODE_WRITE), user=self.vcpu.cpl == 3,
+        return self.vcpu.translate(address, write=bool(code & CODE_WRITE), user=bool(code & CODE_USER),
                                    fetch=bool(code & CODE_FETCH))
 
     def _protected(self, code: int, found: Translation) -> bool:

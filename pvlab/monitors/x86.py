@@ -5,7 +5,6 @@ A technique says in `start` how the guest's machine is prepared and whose state 
 """
 from __future__ import annotations
 
-from pvlab.devices.backends.source import Source
 from pvlab.devices.pc import Pc
 from pvlab.errors import PvlabError
 from pvlab.machine.engine import Why
@@ -14,7 +13,7 @@ from pvlab.machine.x86 import control, io, mmio
 from pvlab.machine.x86.cpu import EAX, EBX, ESP, IF, SS, TF, VM
 from pvlab.machine.x86.decode import STOP_BEFORE
 from pvlab.machine.x86.events import raise_event
-from pvlab.machine.x86.faults import DB, EXCEPTIONS, UD, Fault
+from pvlab.machine.x86.faults import DB, EXCEPTIONS, PAGE, UD, Fault
 from pvlab.machine.x86.machine import Machine
 from pvlab.machine.x86.paging import walk
 from pvlab.machine.x86.segments import BIG
@@ -34,9 +33,7 @@ class X86Monitor(Monitor):
     def prepare(self, guest) -> None:
         """A PC with the image loaded, and the CPU as a Multiboot loader leaves it."""
         self.machine = machine = self.make_machine(guest.memory)
-        self.peer = Source(lambda: self.now) if self.network is None else None
-        self.board = Pc(lambda: self.now, Dma(machine.ram, self.device_wrote, self._weigh), self.disk,
-                        self.peer.port if self.peer else self.network)
+        self.board = Pc(lambda: self.now, Dma(machine.ram, self.device_wrote, self._weigh), self.disk, self.network)
         if self.peer:
             self.board.add_timed(self.peer)
         image = guest.image
@@ -76,6 +73,8 @@ class X86Monitor(Monitor):
         if why is Why.EXCEPTION:
             if cpu.was_int:
                 self.on_int(machine.state.vector)
+            elif machine.state.vector == PAGE and self._too_early(cpu.env.cr[2]):
+                self._run_up_to_it()
             else:
                 self.on_fault(machine.state.vector, cpu.error_code, cpu.env.cr[2])
         elif why is Why.POINT:
@@ -90,6 +89,22 @@ class X86Monitor(Monitor):
             raise Dead(f"the engine cannot go on at {machine.eip:#010x}: {machine.engine.error}")
         elif why is Why.ABORTED:
             raise Dead(f"the engine died of the code at {machine.eip:#010x}, which no compiler makes")
+
+    def _too_early(self, address: int) -> bool:
+        """The engine reads all of a block before it runs any: whether the instruction at EIP does without that page."""
+        machine, at = self.machine, self.machine.linear_eip
+        if address != (at | 4095) + 1 & 0xFFFFFFFF or machine.raw_flags & TF:
+            return False
+        instruction = self.processor.instruction()
+        return instruction is not None and (at & 4095) + instruction.size <= 4096
+
+    def _run_up_to_it(self) -> None:
+        """Run the instruction at EIP alone. If it faults again, it needs the page as data."""
+        why, machine = self.step(), self.machine
+        if why is Why.EXCEPTION and machine.state.vector == PAGE and not machine.cpu.was_int:
+            self.on_fault(PAGE, machine.cpu.error_code, machine.cpu.env.cr[2])
+        elif not self.stepped(why):
+            self.dispatch(why)
 
     # -------------------------------------------------------------- what a technique may do otherwise than the bare machine
     def on_fault(self, vector: int, code: int, address: int) -> None:

@@ -1,4 +1,4 @@
-"""What both widgets share: where a front end can show controls they appear; everywhere else the state is a table."""
+"""What all widgets share: where a front end can show controls they appear; everywhere else the state is a table."""
 from __future__ import annotations
 
 import os

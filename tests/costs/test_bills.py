@@ -6,7 +6,8 @@ from handmade import make_run
 
 from pvlab.costs import CostError, bill, cost_model, cost_models
 from pvlab.costs.pricing import DIRECT
-from pvlab.trace import EVENTS, REASONS
+from pvlab.reasons import REASONS
+from pvlab.trace import EVENTS
 
 TRAPPED = make_run(exits={"cli": 100, "int": 50, "io:write": 7, "page-fault:guest": 3, "exception": 2},
                    events={"page-fault": 3, "int": 50, "divide-error": 2}, accesses={"port-0x80:write": 7})

@@ -5,7 +5,8 @@ import pytest
 
 from pvlab.costs import CostError, cost_model, cost_models, load
 from pvlab.costs.model import CONFIDENCES, STATUSES, TECHNIQUES
-from pvlab.trace import EVENTS, REASONS
+from pvlab.reasons import REASONS
+from pvlab.trace import EVENTS
 
 NAMES = {"p4-672-2006", "xeon-2400-2003", "p4-1700-2002", "vmx-prescott-2005", "vmx-merom-2006", "vmx-penryn-2008",
          "vmx-nehalem-2009", "vmx-westmere-2010", "vmx-sandybridge-2011"}

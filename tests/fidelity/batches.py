@@ -15,7 +15,7 @@ NEW, OLD = sorted(FOR_TRANSLATION), sorted(ACTIONS)
 def steps_for(seed):
     """[(action's name, seed)] of a program, most of them for the translator."""
     r = random.Random(f"steps {seed}")
-    return [(r.choice(NEW if r.random() < 0.75 else OLD), f"{seed} {i}") for i in range(r.randrange(5, 9))]
+    return [(r.choice(NEW if r.random() < 0.8 else OLD), f"{seed} {i}") for i in range(r.randrange(4, 7))]
 
 
 class Batch:
@@ -35,6 +35,7 @@ class Batch:
             code("9c 60")                                                 # pushf; pusha
             code.mov(ESP, stack_of(0))
         code.stop()
+        code("eb fe")                                                     # the engine reads no further than this
 
     def guest(self):
         return self.program.guest("programs")

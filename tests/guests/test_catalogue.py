@@ -35,6 +35,28 @@ def test_limits_of_each_workload(name):
         guest("kernel", workload=name, n=most + 1)
 
 
+def test_what_a_workload_needs_of_its_device():
+    assert guest("kernel", workload="disk-read", n=2).parameters == {
+        "workload": "disk-read", "n": 2, "device": "ata", "batch": 1, "depth": 1}
+    assert guest("kernel", workload="net-send", device="virtio").cmdline == \
+        "workload=net-send n=500 device=virtio batch=1 size=60 suppression=event-idx indirect=no"
+    assert guest("kernel", workload="console").parameters["device"] == "debug"
+
+
+@pytest.mark.parametrize("given, message", [
+    ({"device": "virtio"}, "device=virtio: there is no such parameter for workload=syscall"),
+    ({"workload": "net-send", "device": "ata"}, "device=ata: must be one of e1000, virtio for workload=net-send"),
+    ({"workload": "net-send", "suppression": "flags"}, "suppression=flags: there is no such parameter for device=e1000"),
+    ({"suppression": "flags"}, "suppression=flags: there is no such parameter where no device is used"),
+    ({"workload": "disk-read", "size": 100}, "size=100: there is no such parameter for workload=disk-read"),
+    ({"workload": "net-send", "size": 59}, "size=59: must be a whole number from 60 to 1514 for workload=net-send"),
+])
+def test_parameters_of_another_workload_or_device(given, message):
+    with pytest.raises(GuestError) as error:
+        guest("kernel", **given)
+    assert str(error.value) == message
+
+
 @pytest.mark.parametrize("value", ["", "many", "1.5", 1.5, True, 0, -1, "-0x5", None, "9" * 5000])
 def test_numbers_that_are_none(value):
     if value is None:       # as if it were not given

@@ -3,6 +3,8 @@ import re
 import struct
 
 import pytest
+import io_bytes as io
+from io_bytes import checksum
 
 import pvlab
 from pvlab.guests.catalogue import CATALOGUE, WORKLOADS
@@ -26,6 +28,10 @@ REPORTS = {
     "idle": ("waits", "wanted", lambda n: n),
     "console": ("lines", "bytes", lambda n: 13 * n),
     "control-register": ("writes", "sum", lambda n: n),
+    "disk-read": ("sectors", "sum", lambda n: checksum(io.read(n))),
+    "disk-write": ("sectors", "sum", lambda n: checksum(io.written(n))),
+    "net-send": ("packets", "sum", lambda n: checksum(*io.sent(n))),
+    "net-receive": ("packets", "sum", lambda n: checksum(*io.received(n))),
 }
 
 
@@ -50,6 +56,8 @@ EACH = {
     "fork": ({"int": 2}, {}), "divide-error": ({"divide-error": 1}, {}), "port-io": ({}, {"port-0x80": 1}),
     "timer": ({"interrupt": 1}, {"pic": 1}), "idle": ({"interrupt": 1}, {"pic": 1}),
     "console": ({"int": 1}, {"debug-console": 13}),
+    "disk-read": ({"interrupt": 1}, {"ata": 265, "pic": 2}), "disk-write": ({"interrupt": 1}, {"ata": 266, "pic": 2}),
+    "net-send": ({"interrupt": 1}, {"e1000": 6, "pic": 2}), "net-receive": ({"interrupt": 1}, {"e1000": 6, "pic": 2}),
 }
 
 

@@ -134,5 +134,5 @@ def test_a_library_for_the_other_platforms(cache, tmp_path, monkeypatch, target,
 
 @pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE.keys())
 def test_our_own_guests_compile_without_warnings(entry, monkeypatch):
-    monkeypatch.setattr(toolchain, "GUEST_FLAGS", (*toolchain.GUEST_FLAGS, "-Werror"))
-    build_guest([HERE / source for source in entry.sources], HERE / entry.script)
+    monkeypatch.setitem(toolchain.GUEST_FLAGS, entry.arch, (*toolchain.GUEST_FLAGS[entry.arch], "-Werror"))
+    build_guest([HERE / source for source in entry.sources], HERE / entry.script, entry.arch)

@@ -5,7 +5,8 @@ from machine.bare import CODE, DATA, GDT, LDT_SELECTOR, SPARE, STACK, TSS_SELECT
 from pvlab.machine.x86.cpu import CS, REGISTER_NAMES, SEGMENT_NAMES, SS
 from pvlab.machine.x86.segments import descriptor
 from pvlab.monitors import Native, TrapAndEmulate
-from pvlab.trace import REASONS, TRAPPED, Log
+from pvlab.reasons import REASONS, TRAPPED
+from pvlab.trace import Log
 
 # One instruction each (`here:`), after what it needs: (reason, set-up, the instruction).
 INSTRUCTIONS = [

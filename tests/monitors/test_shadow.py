@@ -5,8 +5,10 @@ bits included.
 """
 import pytest
 from machine.bare import code_of, frame
-from monitors.paged import ALL, FORMS, FRAMES, NO_EXECUTE, PRESENT, USER, WINDOW, WRITE, Tables, both, to_ring_3
+from monitors.paged import ALL, FORMS, FRAMES, NO_EXECUTE, PRESENT, USER, WINDOW, WRITE, Tables, both, run, to_ring_3
 
+from pvlab.machine.x86.cpu import EBX, TF
+from pvlab.monitors import Native
 
 
 # ---------------------------------------------------------------------------------------------- whose fault it is
@@ -69,6 +71,28 @@ def test_a_fault_in_the_second_page_of_an_access_names_that_page():
     for instruction in ("mov (%ebx), %eax", "mov %eax, (%ebx)", "push (%ebx)"):
         _, result = both(tables, f"mov ${WINDOW + 4094}, %ebx; {instruction}")
         assert (result.status, result.processor.cr2) == (14, WINDOW + 4096)
+
+
+@FORMS
+@pytest.mark.parametrize("code, needs", [("43 43 b8 78", 2), ("43 a1 00 10 00 40", 1), ("43 43 43 43", 4)],
+                         ids=["goes on there", "reads there", "is there"])
+def test_a_missing_page_of_code_is_missed_by_the_instruction_that_needs_it(pae, code, needs):
+    """The engine reads a whole block before it runs any of it, and reports the fault at the block's beginning."""
+    code, tables = bytes.fromhex(code), Tables(pae)
+    tables.map(WINDOW, FRAMES | ALL)
+    at = WINDOW + 4096 - len(code)
+    for result in both(tables, f"xor %ebx, %ebx; mov ${at}, %ecx; jmp *%ecx", memory={FRAMES + 4096 - len(code): code}):
+        assert (result.status, frame(result, 2)[1]) == (14, at + needs)
+        assert result.processor.cr2 == WINDOW + 4096
+        assert result.regs[EBX] == needs
+
+
+def test_flags_that_are_pushed_on_the_way_to_a_missing_page_show_no_trap_flag():
+    tables = Tables(True)
+    tables.map(WINDOW, FRAMES | ALL)
+    result = run(Native, tables, f"mov ${WINDOW + 4093}, %ecx; jmp *%ecx", memory={FRAMES + 4093: bytes.fromhex("9c 5b b8")})
+    assert (result.status, frame(result, 2)[1]) == (14, WINDOW + 4095)
+    assert not result.regs[EBX] & TF
 
 
 # ---------------------------------------------------------------------------------------------- tables in use

@@ -27,6 +27,12 @@ PER_ITERATION = {
     "idle": {"sti": 1, "hlt": 1, "io:write": 1, "iret": 1, "cli": 1},
     "console": {"int": 1, "io:write": 13, "iret": 1},   # a line has 13 characters
     "control-register": {"mov-cr2": 2},                # written, and read back
+    # seven registers and two ends of interrupt; two looks at the status and 256 words; a wait
+    "disk-read": {"io:read": 258, "io:write": 9, "sti": 1, "hlt": 1, "iret": 1, "cli": 2},
+    "disk-write": {"io:read": 3, "io:write": 265, "sti": 1, "hlt": 1, "iret": 1, "cli": 2},
+    # TDT, and the interrupt handler's five accesses (see test_io.py)
+    "net-send": {"mmio:read": 3, "mmio:write": 3, "io:write": 2, "iret": 1},
+    "net-receive": {"mmio:read": 3, "mmio:write": 3, "io:write": 2, "sti": 1, "hlt": 1, "iret": 1, "cli": 2},
 }
 
 

@@ -1,14 +1,15 @@
-"""Which disk a run gets: the one that was given, an image file opened for it, or a scratch disk."""
+"""What a run is lent: the disk that was given, an image file opened for it, or a scratch disk; and a capture file."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pvlab.devices.backends.disk import Disk, MemoryDisk, open_image, patterned
+from pvlab.devices.backends.network import Capture, Port
 
 SCRATCH = 2048                  # sectors: 1 MiB
-_MODES = {"ro": "read-only", "cow": "copy-on-write", "rw": "read-write"}
+_MODES = {"ro": "read-only", "cow": "copy-on-write"}
 
 
 class ScratchDisk(Disk):
@@ -38,11 +39,8 @@ class ScratchDisk(Disk):
 
 def open_disk(name: str | os.PathLike) -> Disk:
     """An image file as a disk: FILE, which the guest may write, FILE:ro or FILE:cow. DiskError says what is wrong."""
-    text = os.fspath(name)
-    path, colon, mode = text.rpartition(":")
-    if not colon or mode not in _MODES:
-        path, mode = text, "rw"
-    return open_image(path, _MODES[mode])
+    path, colon, mode = os.fspath(name).rpartition(":")
+    return open_image(path, _MODES[mode]) if colon and mode in _MODES else open_image(name, "read-write")
 
 
 @contextmanager
@@ -56,3 +54,18 @@ def lent(disk: Disk | str | os.PathLike | None) -> Iterator[Disk]:
         yield opened
     finally:
         opened.close()
+
+
+@contextmanager
+def plugged(port: Port, pcap: str | os.PathLike | None, clock: Callable[[], int]) -> Iterator[Port]:
+    """The port for one run, with what passes it captured to a file if one is named."""
+    if pcap is None:
+        yield port
+        return
+    capture = Capture(pcap, clock)
+    port.tap = capture.record
+    try:
+        yield port
+    finally:
+        port.tap = None
+        capture.close()

@@ -33,7 +33,7 @@ class Source(Peer):
             return
         self._left, self._size, gap = _form.unpack_from(frame, 18)
         self._size = min(max(self._size, 60), LARGEST)
-        self._target, self._number, self._gap = frame[6:12], 0, max(gap, 100)
+        self._target, self._number, self._gap = frame[6:12], 0, max(gap, 1000)
         self._next = self._clock() + self._gap if self._left else None
 
     def next_event(self) -> int | None:

@@ -49,7 +49,7 @@ class Worker:
     wake    nanoseconds from a kick until the thread runs
     each    nanoseconds that it takes for one buffer
 
-    While it runs it asks not to be kicked. It sleeps when it finds the queue empty, and asks for kicks again.
+    While it runs it asks not to be kicked. When it finds the queue empty it asks for kicks again, and sleeps.
     """
 
     clock: Callable[[], int]
@@ -80,7 +80,8 @@ class VirtioMmio:
         self.memory, self._interrupt, self._worker = Dma(memory), interrupt, worker
         self.queues = [Queue(size) for size in self.queue_sizes]
         self._generation, self._level = 0, False
-        self._due: list[int | None] = [None] * len(self.queues)
+        self._due: list[int | None] = [None] * len(self.queues)      # when the worker has woken up, or done a request
+        self._busy = [False] * len(self.queues)
         self._reset()
 
     # ------------------------------------------------------------------------------------- for a subclass
@@ -256,7 +257,7 @@ class VirtioMmio:
         elif self._worker is None:
             self._guard(self._serve, number)
         elif self._due[number] is None:
-            self._due[number] = self._worker.clock() + self._worker.wake
+            self._due[number], self._busy[number] = self._worker.clock() + self._worker.wake, False
             self._guard(lambda number: self.queues[number].notify_me(False), number)
 
     def _guard(self, action: Callable[[int], None], number: int) -> None:
@@ -289,22 +290,25 @@ class VirtioMmio:
         return True
 
     def _run_worker(self, number: int) -> None:
+        """What the worker has done with a queue by now: a buffer is returned when its time has passed."""
         queue, worker = self.queues[number], self._worker
-        for _ in range(queue.size):
+        for _ in range(queue.size + 1):
+            due = self._due[number]
+            if due is None or due > worker.clock():
+                return
             if not self.usable(number):
                 self._due[number] = None
                 return
-            if self._due[number] > worker.clock():
-                return
-            if self._serve_one(number):
-                self._due[number] += worker.each
+            if self._busy[number] and self._serve_one(number):
                 self.returned(queue)
-                continue
-            queue.notify_me(True)
-            if not queue.waiting():                  # what came before the wish was seen
-                self._due[number] = None
-                return
-            queue.notify_me(False)
+            self._busy[number] = True
+            if not queue.waiting():
+                queue.notify_me(True)
+                if not queue.waiting():              # nor has anything come before the wish was seen
+                    self._due[number], self._busy[number] = None, False
+                    return
+                queue.notify_me(False)
+            self._due[number] = due + worker.each
 
 
 def _word(bits: int, number: int) -> int:

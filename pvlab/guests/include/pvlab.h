@@ -14,21 +14,25 @@
  *     }
  *
  * main runs in ring 0, in 32-bit protected mode with flat segments, paging off and interrupts off, on a stack of
- * 64 KiB. There is no C library; floating point goes to the x87. */
+ * 64 KiB. There is no C library; floating point goes to the x87. On s390x, see pvlab-s390x.h for what differs. */
 #ifndef PVLAB_H
 #define PVLAB_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+/* Put a variable where the monitor finds it when the run has ended: it enters the run's digest. */
+#define PV_RESULT __attribute__((section(".pvlab.result"), used))
+
+#ifdef __s390x__
+#include <pvlab-s390x.h>
+#else
+
 /* Ports of the machine. Bochs and QEMU have the first two as well, so a guest also runs there. */
 enum {
     PV_CONSOLE = 0xE9,                  /* each byte written is printed */
     PV_POWER = 0xF4,                    /* a write switches the machine off; its value is the status */
 };
-
-/* Put a variable where the monitor finds it when the run has ended: it enters the run's digest. */
-#define PV_RESULT __attribute__((section(".pvlab.result"), used))
 
 static inline void pv_out8(uint16_t port, uint8_t value)
 {
@@ -69,6 +73,16 @@ static inline uint32_t pv_in32(uint16_t port)
 /* Print one character. */
 static inline void pv_putc(char character) { pv_out8(PV_CONSOLE, (uint8_t)character); }
 
+/* Switch the machine off. The loop is for a machine that has no power port. */
+__attribute__((noreturn)) static inline void pv_exit(uint32_t status)
+{
+    pv_out32(PV_POWER, status);
+    for (;;)
+        __asm__ volatile("cli; hlt");
+}
+
+#endif
+
 /* Print a text as it is: unlike C's puts, this adds no new line. */
 static inline void pv_puts(const char *text)
 {
@@ -93,14 +107,6 @@ static inline void pv_print_unsigned(uint32_t value)
         *--next = (char)('0' + value % 10);
     while (value /= 10);
     pv_puts(next);
-}
-
-/* Switch the machine off. The loop is for a machine that has no power port. */
-__attribute__((noreturn)) static inline void pv_exit(uint32_t status)
-{
-    pv_out32(PV_POWER, status);
-    for (;;)
-        __asm__ volatile("cli; hlt");
 }
 
 /* Parameters stand on the command line as NAME=VALUE, separated by spaces (runtime/parameters.c).

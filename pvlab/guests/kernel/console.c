@@ -1,5 +1,22 @@
 /* Text for the reader outside. */
+#include <pvlab.h>
 #include "ops.h"
+#include "drivers.h"
+
+/* Where programs print; the kernel itself prints on the debug port. */
+void (*console_write)(const char *bytes, uint32_t size) = print_bytes;
+
+/* Use the console that the command line names. */
+void console_open(void)
+{
+    static const struct console *const consoles[] = { &uart, &virtio_console };
+    for (uint32_t i = 0; i < sizeof consoles / sizeof *consoles; i++)
+        if (pv_param_is("device", consoles[i]->name)) {
+            if (!consoles[i]->open())
+                panic("no such console; it is number", i);
+            console_write = consoles[i]->write;
+        }
+}
 
 void print_bytes(const char *bytes, uint32_t size)
 {

@@ -8,6 +8,9 @@
 #define MEMORY_SIZE     0x00400000
 #define PAGE_SIZE       4096
 
+/* Registers of devices that are in memory: 2 MiB, at their physical addresses. */
+#define DEVICES         0xFEA00000
+
 /* A process sees one region of 2 MiB, so that one page table holds it all. */
 #define USER_START      0x00400000      /* its code, and its data at 0x440000: see kernel.ld */
 #define USER_WINDOW     0x00480000      /* pages that the page-fault workload touches */
@@ -95,6 +98,8 @@ void frame_free(uint32_t frame);
 entry_t *table_new(void);
 void table_free(entry_t *table);
 entry_t *kernel_window(void **address);
+void *pages_take(uint32_t pages);
+volatile void *device_map(uint32_t address, uint32_t size);
 
 /* process.c */
 extern struct process processes[2], *current;

@@ -45,3 +45,26 @@ entry_t *kernel_window(void **address)
     *address = VIRTUAL(MEMORY_SIZE);
     return table;
 }
+
+/* So many pages side by side, which are never given back: for a driver that shows them to its device. They are empty. */
+void *pages_take(uint32_t pages)
+{
+    uint32_t first = frame_new();
+    for (uint32_t i = 1; i < pages; i++)
+        if (frame_new() != first + i * PAGE_SIZE)
+            panic("no such pages side by side", pages);
+    return memset(VIRTUAL(first), 0, pages * PAGE_SIZE);
+}
+
+/* See a device's registers. The devices' memory is one region of 2 MiB, in which virtual addresses are the physical
+ * ones. */
+volatile void *device_map(uint32_t address, uint32_t size)
+{
+    entry_t *directory = kernel_directory + (DEVICES - KERNEL_BASE) / PAGE_SIZE / ENTRIES;
+    if (!*directory)
+        set_entry(directory, PHYSICAL(table_new()) | PRESENT | WRITE);
+    entry_t *table = VIRTUAL(*directory & ENTRY_ADDRESS);
+    for (uint32_t page = address & -PAGE_SIZE; page < address + size; page += PAGE_SIZE)
+        set_entry(table + page / PAGE_SIZE % ENTRIES, page | PRESENT | WRITE | no_execute);
+    return (volatile void *)address;
+}

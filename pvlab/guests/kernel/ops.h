@@ -143,6 +143,26 @@ OPERATION uint8_t in8(uint16_t port)
     return value;
 }
 
+OPERATION void out16(uint16_t port, uint16_t value) { __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port)); }
+
+OPERATION uint16_t in16(uint16_t port)
+{
+    uint16_t value;
+    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+/* Read or write a port so many times, from or to memory, by one instruction. */
+OPERATION void in16_string(uint16_t port, void *to, uint32_t count)
+{
+    __asm__ volatile("rep insw" : "+D"(to), "+c"(count) : "d"(port) : "memory");
+}
+
+OPERATION void out16_string(uint16_t port, const void *from, uint32_t count)
+{
+    __asm__ volatile("rep outsw" : "+S"(from), "+c"(count) : "d"(port) : "memory");
+}
+
 /* Print one character on the machine's debug console. */
 OPERATION void console_put(char character) { out8(0xE9, (uint8_t)character); }
 

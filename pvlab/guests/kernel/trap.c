@@ -1,5 +1,6 @@
 /* The CPU's tables, and what the kernel does about each trap. */
 #include "ops.h"
+#include "drivers.h"
 
 /* Each table has pages of its own, so that a monitor which watches one of them sees nothing else. */
 static uint64_t gdt[PAGE_SIZE / 8] __attribute__((aligned(PAGE_SIZE)));
@@ -45,7 +46,7 @@ static int32_t write(uint32_t address, uint32_t size)
 {
     if (address < USER_START || address > USER_END || size > USER_END - address)
         return -1;
-    print_bytes((const char *)address, size);
+    console_write((const char *)address, size);
     counted++;
     return (int32_t)size;
 }
@@ -95,6 +96,9 @@ struct frame *trap(struct frame *frame)
         }
         break;
     }
+    default:
+        if (frame->vector - TIMER < 16 && line_interrupt(frame->vector - TIMER))
+            return frame;
     }
     print("kernel panic: trap ");
     print_hex(frame->vector);

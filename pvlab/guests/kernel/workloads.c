@@ -1,6 +1,7 @@
 /* The workloads: what each does n times, as far as it happens in the kernel. The other half is in user.c. */
 #include <pvlab.h>
 #include "ops.h"
+#include "drivers.h"
 
 uint32_t wanted;                        /* n */
 uint32_t counted;                       /* how often the kernel has seen what the workload does */
@@ -32,7 +33,12 @@ static void timer(uint32_t n)
 static void syscall(uint32_t n) { run(user_syscall, n); }
 static void fork(uint32_t n) { run(user_fork, n); }
 static void divide_error(uint32_t n) { run(user_divide_error, n); }
-static void console(uint32_t n) { run(user_console, n); }
+
+static void console(uint32_t n)
+{
+    console_open();
+    run(user_console, n);
+}
 
 /* Two processes, each of which lets the other run as soon as it runs itself. */
 static void context_switch(uint32_t n)
@@ -197,5 +203,9 @@ const struct workload workloads[] = {
     { "idle", "waits", "wanted", idle },
     { "console", "lines", "bytes", console },
     { "control-register", "writes", "sum", control_register },
+    { "disk-read", "sectors", "sum", disk_read },
+    { "disk-write", "sectors", "sum", disk_write },
+    { "net-send", "packets", "sum", net_send },
+    { "net-receive", "packets", "sum", net_receive },
     { NULL, NULL, NULL, NULL },
 };

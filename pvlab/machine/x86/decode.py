@@ -9,11 +9,14 @@ from pvlab.machine.engine import NOWHERE
 from pvlab.machine.x86 import cpu as c
 
 # What the lab must stop before, because the engine gets it wrong: it executes port I/O without a look at CPL and IOPL
-# (Unicorn's gen_check_io), and SYSENTER as a jump to nowhere in particular (helper_sysenter). CMPXCHG8B it gets right
-# only as the first instruction of a block, where a stop puts it; elsewhere it makes up flags, IF and VM among them,
-# from the operands of the instruction before (QEMU forgot gen_update_cc_op).
-STOP_BEFORE = frozenset(("in", "out", "insb", "insw", "insd", "outsb", "outsw", "outsd", "sysenter", "cmpxchg8b"))
+# (Unicorn's gen_check_io), and SYSENTER as a jump to nowhere in particular (helper_sysenter). CMPXCHG8B, LOOPE and LOOPNE
+# it gets right only as the first instruction of a block, where a stop puts them; elsewhere it makes up flags, IF and VM
+# among them, from the operands of the instruction before (QEMU forgot gen_update_cc_op).
+STOP_BEFORE = frozenset(("in", "out", "insb", "insw", "insd", "outsb", "outsw", "outsd", "sysenter",
+                         "cmpxchg8b", "loope", "loopne"))
 _STRING = ("movs", "stos", "lods", "scas", "cmps", "ins", "outs")
+_STRING_OPCODES = frozenset((*range(0xA4, 0xA8), *range(0xAA, 0xB0), *range(0x6C, 0x70)))
+PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3))
 
 
 class Memory(NamedTuple):
@@ -64,16 +67,16 @@ def describe_block(code: bytes, rest: bytes, address: int, wide: bool,
 
     `rest` is what follows the block: its last instruction may reach into it.
     """
-    offsets, points, end, repeat = [], [], 0, NOWHERE
-    for at, size, mnemonic, operands in _capstone(wide, False).disasm_lite(code + rest, address):
+    offsets, points, end, repeat, whole = [], [], 0, NOWHERE, code + rest
+    for at, size, mnemonic, operands in _capstone(wide, False).disasm_lite(whole, address):
         if end >= len(code):
             break
         offsets.append(at - address)
         end = at - address + size
-        prefix, _, name = mnemonic.rpartition(" ")
+        name = mnemonic.rpartition(" ")[2]
         if name in stop_before or name in ("mov", "push") and _special_move(operands) in stop_before:
             points.append(at)
-        repeat = at if prefix.startswith("rep") and name.startswith(_STRING) else NOWHERE
+        repeat = at if name.startswith(_STRING) and is_repeated(whole[at - address:end]) else NOWHERE
     if end < len(code):        # no instruction, though the engine may take it for one: #UD (see Monitor.on_point)
         offsets.append(end)
         points.append(address + end)
@@ -85,6 +88,12 @@ def lines(code: bytes, address: int, count: int = 0) -> Iterator[tuple[int, int,
     """(address, size, text) of the first `count` (0: of all) instructions in 32-bit `code`, up to bytes that are none."""
     for at, size, mnemonic, operands in _capstone(True, False).disasm_lite(code, address, count):
         yield at, size, f"{mnemonic} {operands}".strip()
+
+
+def is_repeated(code: bytes) -> bool:
+    """Whether this is a string instruction with REP or REPNE. (Capstone is silent about REPNE MOVS, which repeats, too.)"""
+    opcode = next((i for i, byte in enumerate(code) if byte not in PREFIXES), 0)
+    return code[opcode] in _STRING_OPCODES and bool({0xF2, 0xF3} & set(code[:opcode]))
 
 
 def _special_move(operands: str) -> str:

@@ -11,7 +11,7 @@ from pvlab.machine.x86.cpu import DF, DS, EAX, ECX, EDI, EDX, ES, ESI, TF
 from pvlab.machine.x86.decode import Instruction
 from pvlab.machine.x86.faults import GP, Fault
 
-CHUNK = 64      # elements of a REP INS or OUTS executed in one go: about half a millisecond
+CHUNK = 256     # elements of a REP INS or OUTS executed in one go: some two milliseconds, or one sector of a disk
 
 
 class PortAccess(NamedTuple):

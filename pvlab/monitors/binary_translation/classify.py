@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pvlab.machine.x86.decode import lines
+from pvlab.machine.x86.decode import PREFIXES, is_repeated, lines
 
 IDENT = "ident"
 # control flow
 JUMP, BRANCH, LOOP, CALL, JUMP_INDIRECT, CALL_INDIRECT, RETURN = (
     "jump", "branch", "loop", "call", "jump-indirect", "call-indirect", "return")
 CONTROL_FLOW = frozenset((JUMP, BRANCH, LOOP, CALL, JUMP_INDIRECT, CALL_INDIRECT, RETURN))
-# emulated in the cache
-CLI, STI, PUSHF, POPF, READ_CONTROL, READ_WORD, PUSH_WORD, STORE_TABLE = (
-    "cli", "sti", "pushf", "popf", "read-control", "read-word", "push-word", "store-table")
-IN_CACHE = frozenset((CLI, STI, PUSHF, POPF, READ_CONTROL, READ_WORD, PUSH_WORD, STORE_TABLE))
+# emulated in the cache; STORE is a store that often hits a page table (see adaptive.py)
+STORE = "store"
+CLI, STI, PUSHF, POPF, READ_CONTROL, WRITE_CR2, READ_WORD, PUSH_WORD, STORE_TABLE = (
+    "cli", "sti", "pushf", "popf", "read-control", "write-cr2", "read-word", "push-word", "store-table")
+IN_CACHE = frozenset((
+    CLI, STI, PUSHF, POPF, READ_CONTROL, WRITE_CR2, READ_WORD, PUSH_WORD, STORE_TABLE, STORE))
 CALLOUT, INVALID = "callout", "invalid"
+WRITE_CALLOUT = "write-callout"          # of such a store
 
-_PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3))
 _SEGMENTS = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65))
 _CONDITIONAL = range(0x70, 0x80)
 
@@ -38,7 +40,7 @@ _KINDS = {
         0x9A, 0xEA, 0xCA, 0xCB, 0xCF, 0x07, 0x17, 0x1F)},
     # LAR, LSL, CLTS, INVD, WBINVD, debug and control registers, MSRs, fast system calls, segment loads
     **{opcode: CALLOUT for opcode in (
-        0x0F02, 0x0F03, 0x0F05, 0x0F06, 0x0F07, 0x0F08, 0x0F09, 0x0F21, 0x0F22, 0x0F23, 0x0F30, 0x0F31, 0x0F32, 0x0F33,
+        0x0F02, 0x0F03, 0x0F05, 0x0F06, 0x0F07, 0x0F08, 0x0F09, 0x0F21, 0x0F23, 0x0F30, 0x0F31, 0x0F32, 0x0F33,
         0x0F34, 0x0F35, 0x0FA1, 0x0FA9, 0x0FB2, 0x0FB4, 0x0FB5)},
 }
 
@@ -79,8 +81,7 @@ class Guest(NamedTuple):
 
     @property
     def is_repeated_string(self) -> bool:
-        return any(b in (0xF2, 0xF3) for b in self.prefixes) and (
-            0xA4 <= self.code[self.opcode] <= 0xA7 or 0xAA <= self.code[self.opcode] <= 0xAF)
+        return is_repeated(self.code)
 
     @property
     def target(self) -> int:
@@ -89,13 +90,21 @@ class Guest(NamedTuple):
         return self.end + int.from_bytes(self.code[-4 if wide else -1:], "little", signed=True) & 0xFFFFFFFF
 
 
+def is_plain_store(code: bytes) -> bool:
+    """MOV of 32 bits to memory, or CMPXCHG8B: what the adaptive handlers know."""
+    if code[0] in (0x89, 0xC7):
+        return code[1] < 0xC0 and (code[0] == 0x89 or not code[1] >> 3 & 7)
+    code = code[code[0] == 0xF0:]
+    return code[:2] == b"\x0f\xc7" and code[2] < 0xC0 and code[2] >> 3 & 7 == 1
+
+
 def decode(code: bytes, address: int, count: int) -> Iterator[Guest]:
     """The first `count` guest instructions in `code`, 32-bit code at `address`; an INVALID one where there are fewer."""
     done = found = 0
     for at, size, text in lines(code, address, count):
         found += 1
         piece = code[done:done + size]
-        opcode = next((i for i, byte in enumerate(piece) if byte not in _PREFIXES), 0)
+        opcode = next((i for i, byte in enumerate(piece) if byte not in PREFIXES), 0)
         yield Guest(at, piece, text, _kind(piece, opcode), opcode)
         done += size
     if found < count and done < len(code):
@@ -118,7 +127,7 @@ _ALLOWED = {LOOP: (0x67,), BRANCH: (0x2E, 0x3E), RETURN: (0xF3,),      # the las
 
 
 def _by_modrm(opcode: int, code: bytes, at: int) -> str:
-    if opcode not in (0xFF, 0x8C, 0x8E, 0xC4, 0xC5, 0x0F00, 0x0F01, 0x0F20):
+    if opcode not in (0xFF, 0x8C, 0x8E, 0xC4, 0xC5, 0x0F00, 0x0F01, 0x0F20, 0x0F22):
         return IDENT
     modrm = code[at + (1 if opcode < 0x100 else 2)]
     register, is_register = modrm >> 3 & 7, modrm >= 0xC0
@@ -132,6 +141,8 @@ def _by_modrm(opcode: int, code: bytes, at: int) -> str:
         return READ_WORD if register in (1, 2) else IDENT
     if opcode == 0x0F20:
         return READ_CONTROL if register in (0, 2, 3, 4) else CALLOUT
+    if opcode == 0x0F22:
+        return WRITE_CR2 if register == 2 else CALLOUT
     if opcode == 0x0F00:
         return READ_WORD if register < 2 else CALLOUT
     if register < 2:

@@ -12,8 +12,10 @@ from pvlab.monitors.binary_translation import vmem as v
 from pvlab.monitors.binary_translation.classify import Guest
 
 EXIT = b"\xcd\x2f"                      # INT n: leaves the cache for the monitor. The number says nothing.
+NEW_BLOCK = b"\xeb\x00"                 # JMP to what follows, which the engine gets right only at the beginning of a
+                                        # block: CMPXCHG8B, LOOPE and LOOPNE (see machine/x86/decode.py)
 _IF, _IOPL, _NT, _RF, _VM = 0x200, 0x3000, 0x4000, 0x10000, 0x20000
-_A, _C, _D = 0, 1, 2
+_A, _C, _D, _SI = 0, 1, 2, 6
 
 
 class Code:
@@ -122,7 +124,7 @@ def emit(code: Code, guest: Guest, index: int) -> None:
 
 def _ident(code: Code, guest: Guest, index: int) -> None:
     if _is_cmpxchg8b(guest):
-        code("eb 00")          # the engine gets this one right only at the beginning of a block (see machine/x86/decode.py)
+        code(NEW_BLOCK)
     begin = len(code.bytes)
     code(guest.code)
     code.retire()
@@ -154,6 +156,8 @@ def _branch(code: Code, guest: Guest, index: int) -> None:
 
 def _loop(code: Code, guest: Guest, index: int) -> None:
     """LOOP, LOOPE, LOOPNE and JECXZ reach 127 bytes only: over a jump to what follows."""
+    if guest.code[guest.opcode] < 0xE2:
+        code(NEW_BLOCK)
     code(guest.code[:-1], 5)
     code.retire()
     code.place(guest.end)
@@ -263,6 +267,11 @@ def _read_control(code: Code, guest: Guest, index: int) -> None:
     code.retire()
 
 
+def _write_cr2(code: Code, guest: Guest, index: int) -> None:
+    code.store(v.CR2, guest.code[guest.modrm] & 7)
+    code.retire()
+
+
 def _word_of(guest: Guest) -> int:
     """Which word SLDT, STR, SMSW, MOV from CS or SS, and PUSH CS or SS read."""
     opcode, register = guest.code[guest.opcode:guest.modrm], guest.code[guest.modrm:guest.modrm + 1]
@@ -282,10 +291,13 @@ def _push_word(code: Code, guest: Guest, index: int) -> None:
 
 
 def _read_word(code: Code, guest: Guest, index: int) -> None:
-    """Into a register, all 32 bits; into memory, 16."""
+    """Into a register, all 32 bits, but of SMSW 16; into memory, 16."""
     modrm, word = guest.code[guest.modrm], _word_of(guest)
     if modrm >= 0xC0:
-        code.load(modrm & 7, word)
+        if word == v.CR0:
+            code("66 8b", (modrm & 7) << 3 | 5, code.word(word))
+        else:
+            code.load(modrm & 7, word)
     else:
         scratch = _unused(guest)
         code.save(scratch)
@@ -307,6 +319,52 @@ def _store_table(code: Code, guest: Guest, index: int) -> None:
         code(guest.segment_prefix, prefix, "89", operand, (displacement + offset & 0xFFFFFFFF).to_bytes(4, "little"))
     code.restore(scratch)
     code.retire()
+
+
+def _store(code: Code, guest: Guest, index: int) -> None:
+    """A store to a page table, through its window; then the shadow entry goes. Without a window it is a callout."""
+    operand = guest.code[guest.modrm:]
+    immediate = b"\xc7"[:guest.code[guest.opcode] == 0xC7]
+    wide = guest.code[guest.opcode] == 0x0F
+    if immediate:
+        operand, immediate = operand[:-4], operand[-4:]
+    code.save(_A, _C, _D)
+    code("8d", operand[0] & 0xC7 | _D << 3, operand[1:])                # lea edx, the operand
+    code("9f 0f 90 c0")                                                 # lahf; seto al
+    code.store(v.FLAGS, _A)
+    code("89 d0 25", (0xFFFFF007 if wide else 0xFFFFF003).to_bytes(4, "little"))   # mov eax, edx; and eax, page + rest
+    code("89 d1 c1 e9 0c 83 e1 3f 01 c9")                               # mov ecx, edx; shr 12; and 63; add ecx, ecx
+    code("3b 04 cd", code.word(v.KNOWN), "74 1b")                       # cmp eax, [known + ecx * 8]; je open
+    _restore_flags(code)
+    for register in (_A, _C, _D):
+        code.load(register, v.SAVED[register])
+    code.callout(index)
+    code("8b 04 cd", code.word(v.KNOWN + 4), "01 d0")                   # open: mov eax, [...]; add eax, edx
+    code.store(v.WINDOW, _A)
+    code("81 e2 f8 0f 00 00 03 14 cd", code.word(v.KNOWN + 8))          # and edx, 0xff8; add edx, [...]
+    code.store(v.SHADOW, _D)
+    _restore_flags(code)
+    code.restore(_A, _C, _D)
+    source = operand[0] >> 3 & 7
+    pointer = _A if not wide and source == _SI and not immediate else _SI
+    code.save(pointer)
+    code.load(pointer, v.WINDOW)
+    if wide:
+        code(NEW_BLOCK, guest.prefixes, "0f c7 0e")                     # cmpxchg8b [esi]
+    elif immediate:
+        code("c7 06", immediate)
+    else:
+        code("89", source << 3 | pointer)
+    code.load(pointer, v.SHADOW)
+    code("c7", pointer, bytes(4), "c7", 0x40 | pointer, 4, bytes(4))    # both halves of the shadow entry
+    code.restore(pointer)
+    code.set(v.STALE, 1)
+    code.retire()
+
+
+def _restore_flags(code: Code) -> None:
+    code.load(_A, v.FLAGS)
+    code("04 7f 9e")                                                    # add al, 0x7f; sahf
 
 
 def _registers_of(guest: Guest) -> set[int]:
@@ -335,6 +393,7 @@ _EMIT = {
     k.IDENT: _ident, k.CALLOUT: _callout, k.INVALID: _callout,
     k.JUMP: _jump, k.BRANCH: _branch, k.LOOP: _loop, k.CALL: _call, k.JUMP_INDIRECT: _jump_indirect,
     k.CALL_INDIRECT: _call_indirect, k.RETURN: _return,
-    k.CLI: _cli, k.STI: _sti, k.PUSHF: _pushf, k.POPF: _popf, k.READ_CONTROL: _read_control, k.READ_WORD: _read_word,
-    k.PUSH_WORD: _push_word, k.STORE_TABLE: _store_table,
+    k.CLI: _cli, k.STI: _sti, k.PUSHF: _pushf, k.POPF: _popf,
+    k.READ_CONTROL: _read_control, k.WRITE_CR2: _write_cr2, k.READ_WORD: _read_word,
+    k.PUSH_WORD: _push_word, k.STORE_TABLE: _store_table, k.STORE: _store, k.WRITE_CALLOUT: _callout,
 }

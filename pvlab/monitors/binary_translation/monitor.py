@@ -7,19 +7,21 @@ from pvlab.machine.memory import Dead
 from pvlab.machine.x86 import cpu as c
 from pvlab.machine.x86.decode import STOP_BEFORE
 from pvlab.machine.x86.faults import UD, Fault
+from pvlab.machine.x86.operands import address_of
 from pvlab.machine.x86.paging import Translation
 from pvlab.monitors import emulate, sensitive
 from pvlab.monitors.binary_translation import classify as k
 from pvlab.monitors.binary_translation import vmem as v
-from pvlab.monitors.binary_translation.classify import Guest
+from pvlab.monitors.binary_translation.adaptive import Adapter, store
 from pvlab.monitors.binary_translation.cache import TranslationCache
-from pvlab.monitors.binary_translation.pages import CodePages
+from pvlab.monitors.binary_translation.classify import Guest
+from pvlab.monitors.binary_translation.pages import KnownPages
+from pvlab.monitors.binary_translation.space import SharedSpace
 from pvlab.monitors.binary_translation.statistics import Statistics
-from pvlab.monitors.binary_translation.translate import LONGEST, Unit, read_unit, translate
+from pvlab.monitors.binary_translation.translate import LONGEST, Unit, read_unit, revise, translate
 from pvlab.monitors.trap_and_emulate import TrapAndEmulate
 
 _BIG = 1 << 22
-_PLACES = (*range(0xFF80_0000, 0xC000_0000, -v.SPAN), *range(0xBF80_0000, 0, -v.SPAN))    # where we may hide
 SMALLEST_CACHE = 4096
 _TRANSLATION = 20        # what translating a unit weighs, in stops of the engine
 _NEXT = "next"           # the cache was left for the unit at EIP
@@ -36,50 +38,42 @@ class BinaryTranslation(TrapAndEmulate):
         """
         if not SMALLEST_CACHE <= cache_size <= v.CACHE_SIZE:
             raise PvlabError(f"a translation cache of {cache_size} bytes: it may have {SMALLEST_CACHE} to {v.CACHE_SIZE}")
+        super().__init__()
         self.chaining, self.adaptive, self.in_cache, self.cache_size = chaining, adaptive, in_cache, cache_size
 
     def start(self) -> None:
-        super().start()
-        engine = self.machine.engine
         self.statistics = Statistics()
-        self.memory = v.VirtualMemory(engine)
+        self.memory = v.VirtualMemory(self.machine.engine)
         self.cache = TranslationCache(self.memory, self.cache_size, self.chaining, self.statistics)
-        self.pages = CodePages(self.vcpu, self.shadow, self._drop_page)
-        self._hidden = False
+        self.pages = self.adapter = None
+        super().start()
+        self.adapter = Adapter(self.vcpu, self.shadow, self.memory.ram, self.statistics)
+        self.pages = KnownPages(self.vcpu, self.shadow, self._drop_page, self.adapter.revoke, fetch=True)
+        self.adapter.elsewhere = self.pages.depends_on
         self._left: Fault | Guest | str | None = None    # why the cache was left: a fetch that faults, a callout, _NEXT
         self._seen: set[int] = set()                     # addresses that have been translated
         self._by_frame: dict[int, set[int]] = {}         # guest frame -> pages that lead there, of what is in the cache
-        self.shadow.watcher = self
         self.machine.describe_cached = self._describe
-        self._settle()
 
-    # ------------------------------------------------------------------------------------------- where we are hidden
-    def _settle(self) -> None:
-        """Find a place in the guest's address space where it has nothing, if we have none."""
-        shadow, state = self.shadow, self.machine.state
-        shadow.in_the_way = False
-        if self._hidden and shadow.is_free(self.cache.base, self.vcpu.mmu):
-            return
-        base = next((place for place in _PLACES if shadow.is_free(place, self.vcpu.mmu)), None)
-        self._hidden = base is not None
-        state.cache_begin = state.cache_size = 0
-        if base is None:
-            return
-        self.cache.flush(base)
-        state.cache_begin, state.cache_size = base + v.CACHE, v.CACHE_SIZE
-        shadow.hide(v.hidden(base))
+    def make_shadow(self) -> SharedSpace:
+        return SharedSpace(self.machine, v.entries(), self)
 
     # ------------------------------------------------------------------------------------------- what the shadows tell
     def entries_changed(self, frame: int, first: int, last: int) -> None:
         self.pages.entries_changed(frame, first, last)
+        self.adapter.pages.entries_changed(frame, first, last)
 
     def table_lost(self, frame: int) -> None:
-        self.pages.table_lost(frame)
+        if self.pages:
+            self.pages.table_lost(frame)
+            self.adapter.table_lost(frame)
 
     def forgotten(self) -> None:
-        self.pages.forget()
-        for page in self.cache.pages():
-            self._drop_page(page)
+        if self.pages:
+            self.adapter.forget()
+            self.pages.forget()
+            for page in self.cache.pages():
+                self._drop_page(page)
 
     def code_changed(self, frame: int, first: int, last: int) -> None:
         for page in list(self._by_frame.get(frame, ())):
@@ -112,11 +106,12 @@ class BinaryTranslation(TrapAndEmulate):
     def enter(self, until: int) -> Why:
         machine = self.machine
         self._left = None
-        if self.shadow.in_the_way:
-            self._settle()
+        if self.shadow.in_the_way and self.shadow.settle():
+            self._move()
         if not self._translates():
             return machine.enter(until)
         self.pages.follow()
+        self.adapter.pages.follow()
         try:
             unit = self.cache.units.get(machine.eip) or self._translation_of(machine.eip)
         except Fault as fault:              # the guest's code cannot be fetched
@@ -127,12 +122,18 @@ class BinaryTranslation(TrapAndEmulate):
         self._out_of_cache(why)
         return why
 
+    def _move(self) -> None:
+        """The monitor's memory stands at another place from now on."""
+        state, base = self.machine.state, self.shadow.base
+        state.cache_begin, state.cache_size = (base + v.CACHE, v.CACHE_SIZE) if base is not None else (0, 0)
+        self.cache.flush(base or 0)
+
     def _translates(self) -> bool:
         """Whether the guest's code can run from the cache now. What emitted code takes for granted is a flat address space
         and a 32-bit stack; and single steps are the guest's own."""
         env = self.machine.cpu.env
         cs, ss = env.segs[c.CS], env.segs[c.SS]
-        return (self._hidden and self.vcpu.cpl == 0 and cs.base == 0 and bool(cs.flags & ss.flags & _BIG)
+        return (self.shadow.base is not None and self.vcpu.cpl == 0 and cs.base == 0 and bool(cs.flags & ss.flags & _BIG)
                 and env.segs[c.DS].base == 0 and not env.eflags & (c.TF | c.VM))
 
     def _into_cache(self, unit: Unit) -> None:
@@ -152,6 +153,10 @@ class BinaryTranslation(TrapAndEmulate):
         """Back to the guest's own state: its EIP and registers, and the virtual CPU's IF."""
         machine, at = self.machine, self.machine.eip
         self.memory.load(self.vcpu)
+        if self.memory.ram.u32(v.STALE):                # page tables were written in the cache
+            self.memory.ram.set_u32(v.STALE, 0)
+            self.vcpu.mappings_changed()
+            machine.engine.flush_tlb()
         if why is Why.EXCEPTION and machine.cpu.was_int and self._take_exit(at):
             return
         unit = self.cache.find(at)
@@ -218,6 +223,7 @@ class BinaryTranslation(TrapAndEmulate):
         for page, frame in frames.items():
             self.pages.frames[page] = frame
             self._by_frame.setdefault(frame, set()).add(page)
+            self.adapter.revoke(frame)
             self.shadow.protect(frame)
         self.cache.add(unit)
         self.statistics.count(unit, address in self._seen)
@@ -239,7 +245,11 @@ class BinaryTranslation(TrapAndEmulate):
             guest = read_unit(code + ram.read(frames[after >> 12] << 12, 15), address)
             if guest[0].end <= after:
                 del frames[after >> 12]
-        return guest if self.in_cache else only_callouts(guest), frames
+        return revise(guest, self._kind_of), frames
+
+    def _kind_of(self, guest: Guest) -> str:
+        kind = self.adapter.kind_of(guest)
+        return k.CALLOUT if kind in k.IN_CACHE and not self.in_cache else kind
 
     # ------------------------------------------------------------------------------------------- stops
     def dispatch(self, why: Why) -> None:
@@ -262,7 +272,9 @@ class BinaryTranslation(TrapAndEmulate):
             self.on_fault(UD, 0, 0)
             return
         found = emulate.find(instruction) or sensitive.find(instruction)
-        if found:
+        if guest.kind in (k.STORE, k.WRITE_CALLOUT):
+            self._store(guest, instruction)
+        elif found:
             self.emulate(instruction, *found)
         elif instruction.mnemonic.rstrip("bwd") in ("in", "ins", "out", "outs"):
             self.on_point()
@@ -271,6 +283,29 @@ class BinaryTranslation(TrapAndEmulate):
             self.on_int(instruction.operands[0].value if instruction.operands else 3)
         else:
             self._alone(instruction)
+
+    def _store(self, guest: Guest, instruction) -> None:
+        """A store that often hits a page table, without a trap."""
+        adapter, address = self.adapter, address_of(self.vcpu, instruction.operands[0].value)
+        try:
+            physical = self.vcpu.physical(address, True, False)
+        except Fault:
+            physical = 0                                  # the callout will see it, too
+        if physical >= self.machine.ram.size:
+            self.device_memory(physical)
+            return
+        watched = self.shadow.traces(physical)
+        self.emulate(instruction, "write-callout", store)
+        if not watched and adapter.wasted(guest) or self.in_cache and adapter.called(guest):
+            self._translate_anew(guest.address)
+        elif watched and guest.kind == k.STORE:
+            adapter.open(address)
+
+    def _translate_anew(self, address: int) -> None:
+        """Drop the units that hold the instruction at this address."""
+        for unit in self.cache.in_page(address >> 12):
+            if any(guest.address == address for guest in unit.guest):
+                self.cache.drop(unit)
 
     def _alone(self, instruction) -> None:
         """Run one instruction as it stands in the guest's memory: for what is too rare to be worth a translation."""
@@ -303,13 +338,9 @@ class BinaryTranslation(TrapAndEmulate):
         handler = instruction and (emulate.find(instruction) or sensitive.find(instruction))
         if handler:
             self.perform(instruction, *handler)
-        else:
-            super().write_through(address, found)
+            return
+        at, translated = self.machine.eip, self._translates()
+        super().write_through(address, found)
+        if self.adaptive and translated and self.adapter.trapped(at, instruction.code):
+            self._translate_anew(at)
 
-
-def only_callouts(guest: tuple[Guest, ...]) -> tuple[Guest, ...]:
-    """The unit without emulation in the cache: up to the first instruction that would be, which is a callout instead."""
-    for index, instruction in enumerate(guest):
-        if instruction.kind in k.IN_CACHE:
-            return *guest[:index], instruction._replace(kind=k.CALLOUT)
-    return guest

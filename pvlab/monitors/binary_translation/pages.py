@@ -1,4 +1,4 @@
-"""Which guest pages our translations come from, and whether they still do.
+"""Which guest pages our translations come from, and whether they still do. The windows of adaptive.py are kept the same way.
 
 A unit holds as long as its linear page leads to the same bytes in the guest's current address space. Each entry of the
 guest's page tables on the way is noted; all of them are watched by the shadow page tables already. What was found
@@ -17,11 +17,14 @@ from pvlab.monitors.shadow import Shadow
 from pvlab.monitors.vcpu import VirtualCpu
 
 
-class CodePages:
-    """`drop(page)` is called when a linear page of the current address space is no longer what it was."""
+class KnownPages:
+    """`drop(page)` is called when a linear page of the current address space is no longer what it was, and
+    `depend(frame)` when something is found out by the page table in this guest frame. access: how the pages are used.
+    """
 
-    def __init__(self, vcpu: VirtualCpu, shadow: Shadow, drop: Callable[[int], None]):
-        self._vcpu, self._shadow, self._drop = vcpu, shadow, drop
+    def __init__(self, vcpu: VirtualCpu, shadow: Shadow, drop: Callable[[int], None],
+                 depend: Callable[[int], None] = lambda frame: None, **access: bool):
+        self._vcpu, self._shadow, self._drop, self._depend, self._access = vcpu, shadow, drop, depend, access
         self.frames: dict[int, int] = {}                  # page -> guest frame, of what is in the cache
         self._current = -1                                # the address space in which that is so
         self.forget()
@@ -37,11 +40,11 @@ class CodePages:
         return self._vcpu.cr3 if self._vcpu.cr0 & CR0_PG else -1
 
     def frame(self, address: int) -> int:
-        """The guest frame from which code at `address` is fetched in ring 0. May raise Fault, and Dead."""
+        """The guest frame that `address` leads to in ring 0. May raise Fault, and Dead."""
         page = address >> 12
         known = self._known[self._space].get(page)
         if known is None:
-            found = self._vcpu.translate(address, fetch=True)
+            found = self._vcpu.translate(address, **self._access)
             known = found.physical >> 12
             if found.physical >= self._vcpu.machine.ram.size:
                 raise Dead(f"physical address {found.physical:#x} is not memory (used at {self._vcpu.eip:#010x}; "
@@ -55,7 +58,12 @@ class CodePages:
         space = self._space
         self._known[space][page] = found.physical >> 12
         for _, entry, _ in found.path:
+            self._depend(entry >> 12)
             self._through[entry >> 12][entry & 0xFF8].add((space, page))
+
+    def depends_on(self, frame: int) -> bool:
+        """Whether anything that is known was found out by the page table in this guest frame."""
+        return bool(self._through.get(frame))
 
     # -- what changes
     def follow(self) -> None:
@@ -68,7 +76,7 @@ class CodePages:
             if known.get(page) == frame:
                 continue
             try:      # a page that the CPU has not yet fetched from here must be marked when it is, and not now
-                found = self._vcpu.translate(page << 12, fetch=True, mark=False)
+                found = self._vcpu.translate(page << 12, mark=False, **self._access)
             except (Fault, Dead):
                 found = None
             if found and found.physical >> 12 == frame and all(

@@ -7,6 +7,7 @@ the units of that page.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pvlab.machine.engine import NOWHERE
@@ -15,7 +16,7 @@ from pvlab.monitors.binary_translation.classify import Guest, decode
 from pvlab.monitors.binary_translation.emit import EXIT, Code, emit
 
 LONGEST = 12
-_LAST = k.CONTROL_FLOW | {k.CALLOUT, k.INVALID}
+_LAST = k.CONTROL_FLOW | {k.CALLOUT, k.WRITE_CALLOUT, k.INVALID}
 
 
 @dataclass(eq=False)
@@ -96,6 +97,16 @@ def read_unit(code: bytes, address: int) -> tuple[Guest, ...]:
     if found[-1].kind == k.STI:         # what follows it must stand in the same unit: interrupts come only after that
         found[-1] = found[-1]._replace(kind=k.CALLOUT)
     return tuple(found)
+
+
+def revise(guest: tuple[Guest, ...], kind_of: Callable[[Guest], str]) -> tuple[Guest, ...]:
+    """The unit with other kinds for its instructions. It ends earlier if one of them does."""
+    revised = []
+    for instruction in guest:
+        revised.append(instruction._replace(kind=kind_of(instruction)))
+        if revised[-1].kind in _LAST:
+            break
+    return tuple(revised)
 
 
 def translate(guest: tuple[Guest, ...], at: int, base: int, miss: int) -> Unit:

@@ -3,9 +3,10 @@
 The page and everything else of the monitor's stand in one range of linear addresses, in every address space. Offsets
 in that range:
 
-    0           this page: the only one that emitted code, and so the guest, can write
+    0           this page: the only one of the monitor's that emitted code, and so the guest, can write
+    0x001000    which guest page tables have windows
     0x080000    the hash table that returns and indirect branches are looked up in
-    0x100000    windows on guest page tables, for the adaptive handlers
+    0x100000    windows on guest page tables and their shadows, for the adaptive handlers (see adaptive.py)
     0x200000    the translation cache
 
 What must be written often is no-execute and has a page of its own; everything that is not written by emitted code is
@@ -18,17 +19,18 @@ import struct
 from pvlab.machine.memory import Ram
 from pvlab.machine.x86.cpu import CS, IF, SS
 from pvlab.machine.x86.paging import NO_EXECUTE, PRESENT, WRITABLE
-from pvlab.monitors.shadow import SPAN, Hidden
+from pvlab.monitors.binary_translation.space import SPAN
 from pvlab.monitors.vcpu import VirtualCpu
 
 PHYSICAL = 0xF100_0000          # behind the shadow page tables' memory
-TABLE, WINDOWS, CACHE = 0x080000, 0x100000, 0x200000
+KNOWN, TABLE, WINDOWS, CACHE = 0x001000, 0x080000, 0x100000, 0x200000
 SLOTS = 1 << 16                 # of the hash table, 8 bytes each
 CACHE_SIZE = SPAN - CACHE       # the most that a cache can have
 
 # Words of the page. Scratch registers first, what only emitted code writes next, then the virtual CPU's own.
-EAX, ECX, EDX, TARGET, GO = 0x00, 0x04, 0x08, 0x0C, 0x10
-SAVED = {0: EAX, 1: ECX, 2: EDX}                     # by the register's number
+EAX, ECX, EDX, ESI, TARGET, GO = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14
+SAVED = {0: EAX, 1: ECX, 2: EDX, 6: ESI}             # by the register's number
+FLAGS, WINDOW, SHADOW, STALE = 0x18, 0x1C, 0x20, 0x24
 INTERRUPTS, LEVEL = 0x40, 0x44                       # IF and IOPL, in their places of EFLAGS
 PENDING, CR0, CR2, CR3, CR4 = 0x48, 0x4C, 0x50, 0x54, 0x58
 CS_WORD, SS_WORD, LDT, TR = 0x5C, 0x60, 0x64, 0x68
@@ -37,15 +39,14 @@ _STATE = struct.Struct("<15I")
 assert INTERRUPTS + _STATE.size == IDT_BASE + 4
 
 
-def hidden(base: int) -> Hidden:
-    """What stands at linear address `base`: an entry for each page."""
-    entries = []
+def entries() -> list[int]:
+    """A page-table entry for each page of the range. There are no windows yet."""
+    found = []
     for offset in range(0, SPAN, 4096):
-        rights = PRESENT | (WRITABLE if offset == 0 else 0)
-        rights |= 0 if offset >= CACHE else NO_EXECUTE
-        mapped = offset == 0 or TABLE <= offset < TABLE + 8 * SLOTS or offset >= CACHE
-        entries.append(PHYSICAL + offset | rights if mapped else 0)
-    return Hidden(base, entries)
+        rights = PRESENT | (WRITABLE if offset == 0 else 0) | (0 if offset >= CACHE else NO_EXECUTE)
+        mapped = offset in (0, KNOWN) or TABLE <= offset < TABLE + 8 * SLOTS or offset >= CACHE
+        found.append(PHYSICAL + offset | rights if mapped else 0)
+    return found
 
 
 class VirtualMemory:
@@ -69,3 +70,4 @@ class VirtualMemory:
         """After it: what it may have changed."""
         vcpu.interrupts = bool(self.ram.u32(INTERRUPTS) & IF)
         vcpu.iopl = self.ram.u32(LEVEL) >> 12 & 3
+        vcpu.cr2 = self.ram.u32(CR2)

@@ -292,28 +292,37 @@ def test_a_worker_serves_in_virtual_time_and_wants_no_kicks_meanwhile(features):
     clock.now = 1000
     device.advance()
     assert device.next_event() is None
-    queue, done = driver.queues[0], []
-    kicks = 0
-
-    def offer():
-        nonlocal kicks
-        before = device._due[0]
-        driver.request(blk.IN, 1, 512)
-        kicks += before is None and device._due[0] is not None
-    offer()
+    queue, done, kicks = driver.queues[0], [], []
+    device._kick = lambda number, real=device._kick: (kicks.append(clock.now), real(number))
+    driver.request(blk.IN, 1, 512)
     assert device.next_event() == 2000 and queue.take() is None
-    offer()                                     # the thread is on its way: no second kick
+    driver.request(blk.IN, 1, 512)              # the thread is on its way: no second kick
     while device.next_event() is not None:
         clock.now = device.next_event()
         device.advance()
         while returned := queue.take():
             done.append((clock.now, returned[1]))
             if len(done) == 1:
-                offer()
-    assert done == [(2000, 513), (2300, 513), (2600, 513)]
-    assert kicks == 1
-    offer()
-    assert kicks == 2                           # it slept: a kick wakes it
+                driver.request(blk.IN, 1, 512)  # nor a third: it is at work
+    assert done == [(2300, 513), (2600, 513), (2900, 513)]
+    driver.request(blk.IN, 1, 512)              # it sleeps: a kick wakes it
+    assert kicks == [1000, 2900] and device.next_event() == 3900
+
+
+def test_a_worker_catches_up_with_a_clock_that_jumped():
+    clock, machine = Clock(), Bare()
+    device = VirtioBlock(patterned(64), machine, machine.line, Worker(clock, wake=1000, each=300))
+    driver = BlockDriver(device, machine)
+    driver.start(2, VERSION_1 | INDIRECT_DESC, (8,))
+    for _ in range(8):
+        driver.request(blk.IN, 1, 512, indirect=True)
+    clock.now = 1000 + 5 * 300
+    device.advance()
+    assert [driver.queues[0].take() is not None for _ in range(6)] == [True] * 5 + [False]
+    clock.now = 10 ** 9
+    device.advance()
+    assert [driver.queues[0].take() is not None for _ in range(4)] == [True] * 3 + [False]
+    assert device.next_event() is None
 
 
 def test_a_reset_stops_the_worker(parts):

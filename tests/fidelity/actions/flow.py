@@ -213,7 +213,7 @@ FAULTS = {
 def fault_in_unit(p, r):
     """A fault between instructions that have been executed and others that are not."""
     code = p.code
-    for kind in r.sample([kind for kind in FAULTS if p.paging or kind != "page-fault"], 3):
+    for kind in r.sample([kind for kind in FAULTS if p.paging or kind != "page-fault"], 3 + p.paging):
         with p.recovering():
             code(r.choice(("40 43 46", "01 d8 11 fe", "f9 47")))
             code.mov(EBX, word(r))

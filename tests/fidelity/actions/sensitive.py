@@ -99,19 +99,15 @@ def segment_registers(p, r):
 def descriptors(p, r):
     """LAR, LSL, VERR, VERW: what a selector may do."""
     code = p.code
-    register = r.choice((0, 3, 5, 6, 7))
     code.mov(ECX, r.choice(SELECTORS))
-    if r.random() < 0.5:
-        p.mark("lar-lsl")
-        code("0f", bytes([r.choice((2, 3)), 0xC1 | register << 3]))
-    elif r.random() < 0.5:
-        p.mark("verr-verw")
-        code("0f 00", bytes([r.choice((0xE1, 0xE9))]))
-    else:
-        code.store(w.SCRATCH, ECX)
-        p.mark("verr-verw")
-        code("0f 00", bytes([r.choice((0x25, 0x2D))]), w.SCRATCH)
-    code("0f 94 05", place(r), "39 c0")                                   # setz; and defined flags
+    p.mark("lar-lsl")
+    code("0f", bytes([r.choice((2, 3)), 0xC1 | r.choice((0, 3, 5, 6, 7)) << 3]))
+    code("0f 94 05", place(r))                                            # setz
+    code.mov(ECX, r.choice(SELECTORS))
+    code.store(w.SCRATCH, ECX)
+    p.mark("verr-verw")
+    code(r.choice((b"\x0f\x00\xe1", b"\x0f\x00\xe9", b"\x0f\x00\x25" + u32(w.SCRATCH), b"\x0f\x00\x2d" + u32(w.SCRATCH))))
+    code("0f 94 05", place(r), "39 c0")                                   # and defined flags
 
 
 @translated(0)
