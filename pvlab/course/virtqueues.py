@@ -1,11 +1,10 @@
 """A machine whose disk is a learner's: the device side of a virtqueue, answered by functions on plain data."""
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable
 
-from pvlab.course.checking import require
+from pvlab.course.checking import as_data, require
 from pvlab.devices.backends.disk import SECTOR
 from pvlab.devices.virtio.queue import Chain, Queue, RingError
 from pvlab.monitors.trap_and_emulate import TrapAndEmulate
@@ -43,14 +42,6 @@ class DiskBy(TrapAndEmulate):
             require(self.calls <= CALLS, f"the guest makes no progress: the function was called {CALLS:,} times")
             return as_data(function(*arguments))
         return ask
-
-
-def as_data(answer):
-    """The answer as JSON data, whatever process it comes from."""
-    try:
-        return json.loads(json.dumps(answer))
-    except (TypeError, ValueError, RecursionError):
-        require(False, "the function must return plain data: numbers, texts, True, False, None, lists, dicts")
 
 
 class _Queue(Queue):
