@@ -17,15 +17,17 @@ _HOME = {
     "guest": "guests", "known_guests": "guests", "GuestError": "guests",
     "Native": "monitors", "TrapAndEmulate": "monitors", "BinaryTranslation": "monitors", "Cp": "monitors",
     "techniques": "monitors", "monitor": "monitors",
-    "compare": "comparison", "Comparison": "comparison",
+    "per_unit": "units", "compare": "comparison", "Comparison": "comparison", "sweep": "grid", "Sweep": "grid",
     "cost_models": "costs", "cost_model": "costs", "bill": "costs",
     "probe": "machine.x86.probe",
     "Run": "trace", "Trace": "trace", "Exit": "trace",
     "Table": "tables", "PvlabError": "errors",
     "check": "course.checking", "hint": "course.hints",
-    "comparer": "widgets", "explorer": "widgets", "ring_viewer": "widgets",
+    "comparer": "widgets", "conversation": "widgets", "explorer": "widgets", "ring_viewer": "widgets",
+    "stepper": "widgets",
     "ladder": "dots", "ring": "rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
     "plots": "plots", "rings": "rings", "widgets": "widgets",
+    "per_iteration": "iterations", "nanobenchmarks": "nanobenchmarks",
 }
 __all__ = [*_HOME, "__version__"]
 

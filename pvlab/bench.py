@@ -6,6 +6,7 @@
     import       `import pvlab`, and with it what the first run of a guest needs
     hello        the whole command `pvlab run hello`, from the shell
     translation  binary translation against the bare machine: see bench_translation.py
+    io           sectors and packets by each kind of device: see bench_io.py
 """
 from __future__ import annotations
 
@@ -23,13 +24,15 @@ REPEATS = 5
 def measure() -> dict:
     """All measurements, as `pvlab bench --json` prints them: ratios have no unit, everything else is in seconds."""
     _hello()  # builds what is not in the cache
+    from pvlab.bench_io import io
     from pvlab.bench_translation import translation
     return {"round_trip": round_trip(), "counting": counting(), "import": imports(), "hello": hello(),
-            "translation": translation()}
+            "translation": translation(), "io": io()}
 
 
 def summary(result: dict) -> list[list]:
     """Rows (measure, measured, limit) for a table."""
+    from pvlab import bench_io
     from pvlab.bench_translation import rows
     most = {name: f"at most {limit:,.2f}" for name, limit in LIMITS.items()}
     return [["round trip of an exit, in empty emu_start/emu_stop", result["round_trip"]["ratio"], most["round_trip"]],
@@ -38,7 +41,7 @@ def summary(result: dict) -> list[list]:
             ["import pvlab, seconds", result["import"]["seconds"], most["import"]],
             ["  and what a run needs", result["import"]["with_engine_seconds"], ""],
             ["pvlab run hello, seconds", result["hello"]["seconds"], most["hello"]],
-            *rows(result["translation"])]
+            *rows(result["translation"]), *bench_io.rows(result["io"])]
 
 
 def round_trip(few: int = 500, many: int = 4000) -> dict:

@@ -85,7 +85,8 @@ def parameter_tables(guest: str, parameters: dict[str, dict]):
                         [[value, meaning, *more[value]] for value, meaning in of["choices"].items()], caption=caption)
         elif name in numbers and name not in shared:
             yield Table([of["by"], "default", "min", "max"],
-                        [[key, of["default"][key], of["min"][key], of["max"][key]] for key in of["max"]], caption=caption)
+                        [[key, *[of[what][key] for what in ("default", "min", "max")]] for key in of["max"]],
+                        caption=caption)
         elif name not in numbers:
             yield Table(["default", "min", "max"], [[of["default"], of["min"], of["max"]]], caption=caption)
 
@@ -258,6 +259,23 @@ def compare(guest: GuestName, parameter: Parameters = None, disk: DiskFile = Non
         if costs is not None:
             say("\n" + result.plot(costs).table.text())
     return 1 if any(run.monitor == "native" and run.outcome in FAILED for run in result.runs) else 0
+
+
+@app.command()
+def translate(guest: GuestName,
+              at: Annotated[Optional[str], typer.Option("--at", metavar="ADDRESS|SYMBOL", help="The unit that has this "
+                                                        "instruction; the guest's first, unless given.")] = None,
+              parameter: Parameters = None, budget: Budget = BUDGET, json: Json = False) -> None:
+    """Run a guest under binary translation, and show a unit of its code beside the translation."""
+    from pvlab import BinaryTranslation, guest as find_guest
+    monitor = BinaryTranslation()
+    subject = find_guest(guest, **parameters_from(parameter))
+    found = monitor.explain(subject, at, budget)
+    if json:
+        say_json({**found.to_dict(), "parameters": dict(subject.parameters), "statistics": monitor.statistics.to_dict()})
+    else:
+        say(found.table().text())
+        say("\n" + monitor.statistics.table().text())
 
 
 @app.command()

@@ -83,4 +83,5 @@ def compare(guest, monitors: Iterable | None = None, budget: int = 200_000_000,
         raise PvlabError(f"a monitor is named twice: {', '.join(names)}")
     if disk is not None and not str(disk).endswith((":ro", ":cow")):
         disk = f"{disk}:cow"
-    return Comparison(guest.name, tuple(m.run(guest, budget=budget, progress=progress, disk=disk) for m in chosen))
+    lent = {} if disk is None else {"disk": disk}
+    return Comparison(guest.name, tuple(m.run(guest, budget=budget, progress=progress, **lent) for m in chosen))

@@ -96,6 +96,18 @@ def notebooks() -> str:
     return f"{len(lessons())} lessons, JupyterLab {metadata.version('jupyterlab')}"
 
 
+def grading() -> str:
+    """The isolation of students' code; a machine without any can still teach, and so is in order."""
+    if not hasattr(os, "fork"):
+        return "not on this system: grade submissions on Linux, or in WSL"
+    from pvlab.course.grading.session import Zygote
+    zygote = Zygote()
+    zygote.close()
+    if zygote.level == "none":
+        return f"students' code cannot be isolated here, so submissions must be graded elsewhere ({zygote.why})"
+    return f"students' code is isolated by {zygote.level}" + (f" ({zygote.why})" if zygote.why else "")
+
+
 INSTALL = "Install again: `make clean env`, or `python -m pip install -e .` in the checkout."
 
 # A check's name, the check, and what to do when it fails.
@@ -105,5 +117,6 @@ CHECKS = (
     ("cache", cache, "Name a folder that can be written: PVLAB_CACHE=/some/folder pvlab doctor"),
     ("toolchain", toolchain, "The C compiler comes with the package ziglang. " + INSTALL),
     ("guest", engine, "The CPU comes with the package unicorn. " + INSTALL),
+    ("grading", grading, INSTALL),
     ("lessons", notebooks, "Get a checkout of pvlab, and run `make lab` in it."),
 )

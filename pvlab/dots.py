@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pvlab.picture import FAINT, INK, Picture, blank, style
+from pvlab.picture import FAINT, Picture, blank, style
 from pvlab.tables import NONE, Table
 
 _MEASURED, _PUBLISHED = "#0072B2", "#D55E00"
@@ -28,14 +28,11 @@ def ladder(rows: Sequence[tuple[str, float, float | None]], unit: str, title: st
                 axes.plot(max(published, least), y, "D", markersize=14, markerfacecolor="none", markeredgewidth=1.8,
                           color=_PUBLISHED, clip_on=False, label="published")
             axes.plot(max(measured, least), y, "o", markersize=8, color=_MEASURED, clip_on=False, label="measured here")
-            axes.text(1.02, y, _number(measured), transform=axes.get_yaxis_transform(), va="center",
-                      fontsize=11, color=_MEASURED, fontweight="bold")
-            axes.text(1.185, y, NONE if published is None else _number(published), va="center",
-                      transform=axes.get_yaxis_transform(), fontsize=11, color=_PUBLISHED)
+            _beside(axes, y, axes.get_yaxis_transform(), (_number(measured), _MEASURED),
+                    (NONE if published is None else _number(published), _PUBLISHED))
         axes.set(xscale="log", xlim=(least, most), ylim=(len(rows) - 0.5, -0.5), xlabel=unit + ", logarithmic")
         axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
-        for x, column in ((1.02, "measured"), (1.185, "published")):
-            axes.text(x, 1.01, column, transform=axes.transAxes, va="bottom", fontsize=11, color=INK)
+        _beside(axes, 1.03, axes.transAxes, ("measured", _MEASURED), ("published", _PUBLISHED))
         ticks = [10.0 ** power for power in range(round(math.log10(least)), round(math.log10(most)) + 1)]
         ticks = ticks[::1 if len(ticks) < 8 else 2]
         axes.set_xticks(ticks, [_number(tick) for tick in ticks])
@@ -46,6 +43,13 @@ def ladder(rows: Sequence[tuple[str, float, float | None]], unit: str, title: st
     told = "; ".join(f"{name} {measured}" + ("" if published == NONE else f" (published {published})")
                      for name, measured, published in shown)
     return Picture(figure, table, f"Dot chart on a logarithmic axis. {title}, {unit}: {told}.")
+
+
+def _beside(axes, y: float, where, *columns: tuple[str, str]) -> None:
+    """Texts in columns of fixed width, to the right of the axes."""
+    for place, (text, colour) in enumerate(columns):
+        axes.annotate(text, (1, y), xycoords=where, xytext=(12 + 72 * place, 0), textcoords="offset points",
+                      va="center", fontsize=11, color=colour, annotation_clip=False)
 
 
 def _number(value: float) -> str:

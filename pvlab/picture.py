@@ -90,7 +90,7 @@ def style():
 def blank(height: float, title: str, rows: int = 1, columns: int = 1):
     """A figure with one title: (figure, its axes in reading order)."""
     from matplotlib.figure import Figure
-    title = textwrap.fill(title, 84)
+    title = textwrap.fill(title, 76, break_on_hyphens=False)
     figure = Figure(figsize=(_WIDTH, height + 0.25 * title.count("\n")), layout="constrained")
     figure.suptitle(title, x=0.012, ha="left", fontsize=14, fontweight="bold")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)

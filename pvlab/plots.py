@@ -81,7 +81,7 @@ def cycles(bills: Sequence) -> Picture:
     names = [name for name in reasons[:_MOST] if max(each.get(name, 0) for each in priced) >= seen]
     merged = reasons[len(names):]
     stack = [("guest", [bill.guest for bill in bills])]
-    stack += [(name, [each.get(name, 0) for each in priced]) for name in sorted(names, key=_order)]
+    stack += [(name, [each.get(name, 0) for each in priced]) for name in sorted(names, key=order)]
     if merged:
         stack.append(("other", [sum(each.get(name, 0) for name in merged) for each in priced]))
     with style():
@@ -91,7 +91,7 @@ def cycles(bills: Sequence) -> Picture:
         left = [0] * len(bills)
         for name, values in stack:
             label = {"guest": "guest instructions (assumed)", "other": f"{len(merged)} others"}.get(name, name)
-            axes.barh(range(len(bills)), values, left=left, height=0.62, label=label, **_look(name))
+            axes.barh(range(len(bills)), values, left=left, height=0.62, label=label, **look(name))
             for y, value in enumerate(values):
                 if value > longest * (0.03 + 0.018 * len(name)):  # wide enough for its name
                     axes.text(left[y] + value / 2, y, name, ha="center", va="center", fontsize=11, color=INK,
@@ -196,7 +196,7 @@ def _workload(run: Run) -> str:
 def _bars(axes, values: dict[str, int], most: int, merged: int) -> None:
     """Horizontal bars, one for each name, with the value at its end."""
     for y, (name, value) in enumerate(values.items()):
-        axes.barh(y, value, height=0.7, **_look(name))
+        axes.barh(y, value, height=0.7, **look(name))
         axes.text(value + most * 0.02, y, f"{value:,}", va="center", fontsize=12, color=INK)
     axes.set_yticks(range(len(values)), [f"{merged} others" if name == "other" else name for name in values])
     axes.set_ylim(max(2, len(values)) - 0.5, -0.5)
@@ -215,7 +215,7 @@ def _end_of_bar(axes, y: int, bill, longest: int) -> None:
     axes.text(bill.total + longest * 0.02, y, "\n".join(said), va="center", fontsize=11, color=INK)
 
 
-def _look(reason: str) -> dict:
+def look(reason: str) -> dict:
     """How a reason is filled: its family's colour and hatch, paler for each later member of the family."""
     _, colour, hatch, members = family(reason)
     place = members.index(reason) if reason in members else sum(map(ord, reason))
@@ -225,7 +225,7 @@ def _look(reason: str) -> dict:
             "edgecolor": INK, "linewidth": 0.7}
 
 
-def _order(reason: str) -> tuple:
+def order(reason: str) -> tuple:
     """A place in a stack: by family, then by name."""
     return FAMILIES.index(family(reason)), reason
 

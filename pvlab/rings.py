@@ -5,12 +5,12 @@ from pvlab.devices.virtio.rings import OFFERED, RETURNED, Ring
 from pvlab.picture import FAINT, INK, Picture, blank, style
 from pvlab.tables import Table
 
-_MOST = 12                          # entries of each area that are drawn; the table has no more
+_MOST = 8                           # entries of each area that are drawn; the table has no more
 _COLOURS = {OFFERED: ("#E69F00", ".."), RETURNED: ("#56B4E9", "//")}
 
 
 def ring(state: Ring, title: str = "A virtqueue") -> Picture:
-    """Descriptor table, available ring and used ring of one moment, at most 12 entries of each: those in use."""
+    """Descriptor table, available ring and used ring of one moment, at most 8 entries of each: those in use."""
     numbers, slots, places = _shown(state)
     rows = max(len(numbers), len(slots), len(places), 4)
     with style():
@@ -80,7 +80,7 @@ def table(state: Ring, title: str = "A virtqueue") -> Table:
     rows += [[f"available slot {slot}", f"descriptor {state.heads[slot]}", kind]
              for slot in slots if (kind := _slot_state(state, slot))]
     rows += [[f"used slot {place}", f"descriptor {state.returned[place][0]}, {_bytes(state.returned[place][1])} written",
-              RETURNED] for place in places if _recent(state.used_index, place, state.size)]
+              RETURNED] for place in places if _slot_state(state, place, "")]
     wishes = [["available index", state.available_index, ""], ["used index", state.used_index, ""]]
     if state.used_event is None:
         wishes += [["driver's flag", "no interrupt" if state.no_interrupt else "interrupt me", ""],
@@ -96,25 +96,19 @@ def _shown(state: Ring) -> tuple[list[int], list[int], list[int]]:
     if state.size <= _MOST:
         every = list(range(state.size))
         return every, every, every
-    back = _MOST - min(state.waiting, 8)
-    first = max(state.used_index - back, 0)
-    slots = [i % state.size for i in range(first, min(first + _MOST, first + state.size))]
-    numbers = [each.number for each in state.descriptors if each.state == OFFERED]
-    numbers += [each.number for each in state.descriptors if each.state == RETURNED]
-    numbers += [number for number in range(state.size) if number not in numbers]
-    return sorted(numbers[:_MOST]), slots, slots
+    first = max(min(state.used_index - 3, state.available_index + 2 - _MOST), 0)
+    slots = [i % state.size for i in range(first, first + _MOST)]
+    heads = [state.returned[(state.used_index - 1) % state.size][0]] * bool(state.used_index)
+    heads += [state.heads[slot] for slot in slots if _slot_state(state, slot) == OFFERED]
+    numbers = [each.number for head in heads for each in state.chain(head)]
+    return sorted(list(dict.fromkeys([*numbers, *range(_MOST)]))[:_MOST]), slots, slots
 
 
-def _recent(index: int, slot: int, size: int) -> bool:
-    """Whether a counter has passed this slot, in this round or an earlier one."""
-    return slot < index or index >= size
-
-
-def _slot_state(state: Ring, slot: int) -> str:
-    ahead = (slot - state.used_index) % state.size
-    if ahead < min(state.waiting, state.size):
-        return OFFERED
-    return RETURNED if _recent(state.used_index, slot, state.size) else ""
+def _slot_state(state: Ring, slot: int, waiting: str = OFFERED) -> str:
+    """What a slot of the available ring stands for; of the used ring, with `waiting` for those that come next."""
+    if (slot - state.used_index) % state.size < min(state.waiting, state.size):
+        return waiting
+    return RETURNED if slot < state.used_index or state.used_index >= state.size else ""
 
 
 def _bytes(count: int) -> str:
@@ -176,7 +170,7 @@ def _used(axes, state: Ring, places: list[int]) -> None:
     _head(axes, 11.0, "used ring", f"the device: idx {state.used_index}", wish)
     for y, place in enumerate(places):
         head, length = state.returned[place]
-        kind = RETURNED if _recent(state.used_index, place, state.size) else ""
+        kind = _slot_state(state, place, "")
         axes.text(10.9, y + 0.43, str(place), ha="right", va="center", fontsize=10, color=INK)
         _cell(axes, 11.0, y, 2.6, f"head {head}, {length:,} B" if kind else "", kind)
         if place == state.used_index % state.size:

@@ -6,7 +6,9 @@ one, and takes and gives plain data, because both travel.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from pvlab.errors import PvlabError
 
@@ -52,7 +54,8 @@ def _until_death(function: Callable, items: Sequence, waiting: list[int], jobs: 
             while waiting or running:
                 while waiting and len(running) < 2 * jobs and not suspects:
                     position = waiting[-1]
-                    running[pool.submit(function, items[position])] = position
+                    with _no_main_module():
+                        running[pool.submit(function, items[position])] = position
                     waiting.pop()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     position, error = running.pop(future), future.exception()
@@ -68,6 +71,17 @@ def _until_death(function: Callable, items: Sequence, waiting: list[int], jobs: 
             for future in running:
                 future.cancel()
     return suspects
+
+
+@contextmanager
+def _no_main_module():
+    """A new process would execute the caller's script once more, to have its functions; ours are not in it."""
+    own = sys.modules["__main__"]
+    sys.modules["__main__"] = type(sys)("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = own
 
 
 def _follow() -> None:
@@ -88,10 +102,10 @@ def _on_cluster(function: Callable, items: Sequence, scheduler: str) -> Iterator
     except ImportError:
         raise SpreadError("a cluster needs the package distributed (python -m pip install 'pvlab[cluster]')") from None
     try:
-        client = Client(scheduler, timeout=10, set_as_default=False)
+        client = Client(scheduler, timeout=5, set_as_default=False)
     except (OSError, ValueError) as error:
         raise SpreadError(f"no scheduler answers at {scheduler}: {error}") from None
-    with client:
+    with client, client.as_current():
         futures = {client.submit(function, item, pure=False): position for position, item in enumerate(items)}
         for future in as_completed(list(futures)):
             error = future.exception()

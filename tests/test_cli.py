@@ -61,11 +61,6 @@ def test_lists(answer, pvlab, name, fields):
     assert all(str(first[field]) in out for field in fields & {"name", "title"})
 
 
-def test_what_comes_later_is_not_there(pvlab):
-    for absent in ("grade", "translate"):
-        assert pvlab(absent) == (2, "", f"pvlab: No such command '{absent}'.\n")
-
-
 def test_help_and_version(pvlab):
     import pvlab as package
     assert pvlab("--version") == (0, f"{package.__version__}\n", "")

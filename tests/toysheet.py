@@ -6,7 +6,7 @@ from pvlab.course.grading import batch, marking, merging, reports
 from pvlab.course.grading.sandbox import Limits
 
 LESSON = 77
-LIMITS = Limits(cpu=1, memory=512 << 20, file=1 << 20, processes=12, wall=3)
+LIMITS = Limits(cpu=1, memory=512 << 20, file=1 << 20, processes=12, wall=4)
 
 
 def _double(student, rng, variant):

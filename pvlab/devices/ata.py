@@ -79,7 +79,7 @@ class AtaDisk:
         if number == 0xEC:                                                    # IDENTIFY DEVICE
             self._offer(self._identity())
             self._set_line(True)
-        elif number in (0x20, 0x21, 0xC4):                                    # READ SECTORS (retry or not), READ MULTIPLE
+        elif number in (0x20, 0x21, 0xC4):                                    # READ SECTORS, with retries or not; MULTIPLE
             self._begin(number == 0xC4)
         elif number in (0x30, 0x31, 0xC5):                                    # WRITE SECTORS, WRITE MULTIPLE
             self._begin(number == 0xC5, writing=True)
@@ -108,7 +108,7 @@ class AtaDisk:
     def _begin(self, multiple: bool, writing: bool = False) -> None:
         registers = self._registers
         count = registers[COUNT] or 256
-        sector = (registers[DEVICE] & 0xF) << 24 | registers[LBA_HIGH] << 16 | registers[LBA_MID] << 8 | registers[LBA_LOW]
+        sector = int.from_bytes(bytes((*registers[LBA_LOW:DEVICE], registers[DEVICE] & 0xF)), "little")
         if multiple and not self._multiple or not registers[DEVICE] & LBA or writing and self._disk.read_only:
             self._fail(ABORTED)
         elif sector + count > min(self._disk.sectors, _SHOWN):
@@ -171,7 +171,7 @@ class AtaDisk:
         self._set_line(True)
 
     def _identity(self) -> bytes:
-        """The 256 words of IDENTIFY DEVICE (ATA/ATAPI-6, 8.15.8), as far as a drive of this kind has something to say."""
+        """The 256 words of IDENTIFY DEVICE (ATA/ATAPI-6, 8.15.8), as far as this drive has something to say."""
         words = [0] * 256
         sectors = min(self._disk.sectors, _SHOWN)
         cylinders = min(max(sectors // (16 * 63), 1), 16383)

@@ -19,13 +19,13 @@ TXDW, TXQE, LSC, RXDMT0, RXO, RXT0 = 0x01, 0x02, 0x04, 0x10, 0x40, 0x80       # 
 RESET, LINK_UP = 1 << 26, 0x40                                                 # CTRL
 UP_AT_A_GIGABIT = 0x83                                                         # STATUS: full duplex, link up, 1000 Mb/s
 ENABLE, PROMISCUOUS, ALL_MULTICAST, BROADCAST = 2, 8, 0x10, 0x8000             # RCTL; TCTL has ENABLE, too
-EOP, REPORT, EXTENDED, DATA = 1, 8, 0x20, 0x10                                 # a transmit descriptor's command and type
+EOP, REPORT, EXTENDED, DATA = 1, 8, 0x20, 0x10                                # a transmit descriptor's command and type
 DONE = 1                                                                       # any descriptor's status
 
 SIZE = 0x20000          # bytes of registers
 _FRAME = 16288          # bytes of the largest frame
 _PLAIN = {CTRL, ITR, RCTL, TCTL, RDBAL, RDBAH, RDLEN, RDH, RDT, TDBAL, TDBAH, TDLEN, TDH, TDT}
-_MASKS = {ITR: 0xFFFF, RDBAL: ~15, TDBAL: ~15, RDLEN: 0xFFF80, TDLEN: 0xFFF80, **dict.fromkeys((RDH, RDT, TDH, TDT), 0xFFFF)}
+_MASKS = {RDBAL: ~15, TDBAL: ~15, RDLEN: 0xFFF80, TDLEN: 0xFFF80, **dict.fromkeys((ITR, RDH, RDT, TDH, TDT), 0xFFFF)}
 _descriptor = struct.Struct("<QHBBBBH")
 
 
@@ -196,7 +196,7 @@ class E1000:
                 break
             if not self._accepts(frame):
                 continue
-            frame = frame.ljust(60, b"\0") + bytes(4) * (not registers[RCTL] & 1 << 26)      # padding; a checksum's room
+            frame = frame.ljust(60, b"\0") + bytes(4) * (not registers[RCTL] & 1 << 26)     # padding; a checksum's room
             causes |= RXT0
             while True:                # a frame that is larger than a buffer takes several
                 if registers[RDH] == registers[RDT]:

@@ -58,7 +58,8 @@ class Pc:
         if disk is not None:
             self._virtio(0, VirtioBlock(disk, memory, self.line(BLOCK_LINE), Worker(clock, WAKE, REQUEST)), True)
         if network is not None:        # one cable for both cards: it serves the one that has a driver
-            self._virtio(1, VirtioNetwork(network, memory, self.line(NETWORK_LINE), Worker(clock, WAKE, PACKET), MAC), True)
+            thread = Worker(clock, WAKE, PACKET)
+            self._virtio(1, VirtioNetwork(network, memory, self.line(NETWORK_LINE), thread, MAC), True)
             card = E1000(memory, self.line(E1000_LINE), clock, network, MAC)
             self._at_memory(card, E1000_BASE, E1000_SIZE)
             self.add_timed(card)
@@ -80,7 +81,7 @@ class Pc:
             self.add_timed(device)
 
     def add_timed(self, device) -> None:
-        """Have a device's `advance` called when the time of its `next_event` has come, from the first use of MMIO on."""
+        """From the first use of MMIO on, have a device's `advance` called when the time of its `next_event` has come."""
         self._timed_mmio.append(device)
 
     def _acting(self) -> list:

@@ -31,6 +31,7 @@ class Guest:
     cmdline             the parameters as the guest sees them: "workload=syscall n=1000"
     memory              bytes of RAM that its machine has
     cpus, frames        virtual CPUs that its machine has, and page frames that CP gives it (None: one for each page)
+    typed               lines that somebody types at its console
     """
 
     name: str
@@ -40,6 +41,7 @@ class Guest:
     memory: int = MEMORY
     cpus: int = 1
     frames: int | None = None
+    typed: tuple[str, ...] = ()
 
     @property
     def cmdline(self) -> str:
@@ -132,6 +134,7 @@ class Entry:
     parameters: Mapping[str, Number | Choice] = field(default_factory=dict)
     cpus: int = 1
     frames: int | None = None
+    typed: tuple[str, ...] = ()
 
     def fill(self, given: Mapping[str, int | str]) -> dict[str, int | str]:
         """The given parameters, checked, and the defaults of the others. Raises GuestError."""
@@ -239,6 +242,11 @@ _S390X = (
                "n": Number("blocks", {None: (16, 1, 1140)}),
                "batch": Number("blocks with each request", {"channel": (1, 1, 15), "x18": (1, 1, 15),
                                                             "x20": (1, 1, 15), "x250": (1, 1, 256)}, by="by")}),
+    _s390x("s390-console", "a console: passes what is typed to CP as a command (DIAGNOSE X'08'), and prints the response",
+           "conversation.c", "channel.c", typed=("QUERY USERID", "QUERY TIME", "QUERY VIRTUAL", "HELLO", "LOGOFF")),
+    _s390x("s390-screen", "writes a screen of 22 lines", "screen.c", "channel.c", parameters={
+        "by": Choice("how", {"lines": "a channel program for each line", "chained": "one channel program for all lines",
+                             "x58": "DIAGNOSE X'58', all of it at once"}, "lines")}),
     _s390x("s390-timer", "waits for timer interruptions, a millisecond apart", "timer.c", parameters={
         "by": Choice("which clock", {"comparator": "the clock comparator", "cpu-timer": "the CPU timer"}, "comparator"),
         "n": Number("interruptions", {None: (10, 1, 10_000)})}),
@@ -299,7 +307,7 @@ def guest(name: str | os.PathLike, /, **parameters: int | str) -> Guest:
         filled = entry.fill(parameters)
         built = build_guest([HERE / source for source in entry.sources], HERE / entry.script, entry.arch)
         return Guest(text, entry.description, filled, _load_built(built, text), cpus=entry.cpus,
-                     frames=entry.frames)
+                     frames=entry.frames, typed=entry.typed)
     path = Path(text)
     if not (isinstance(name, os.PathLike) or any(mark in text for mark in (os.sep, os.altsep or os.sep))
             or path.suffix in _SOURCES | {".elf"} or path.is_file()):

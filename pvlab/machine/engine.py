@@ -69,7 +69,7 @@ class _State(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in (
         "instructions", "extra", "blocks", "stop_instructions", "stop_blocks", "stop_extra", "repeat", "point", "pass_", "fault")]
     _fields_ += [(name, ctypes.c_uint32) for name in ("why", "vector", "current", "continued", "window", "used",
-                                                     "answer", "gives_up", "pass_again", "unused")]
+                                                     "answer", "gives_up", "pass_again", "stepping")]
     _fields_ += [("newest", ctypes.c_uint64), ("tally", ctypes.c_uint64), ("cache_begin", ctypes.c_uint64),
                  ("cache_size", ctypes.c_uint64), ("describe", _DESCRIBE), ("given_up", _GIVEN_UP),
                  ("table", _Block * BLOCKS)]

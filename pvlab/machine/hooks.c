@@ -45,7 +45,7 @@ struct state {
     u32 answer;       /* of Python, which writes it last of all: an exception in the meantime leaves NOTHING */
     u32 gives_up;     /* 1: an x86, of which check_given_up() is true */
     u32 pass_again;   /* how often `pass` must not stop after that: an EXECUTE's target runs at its address, too */
-    u32 unused;
+    u32 stepping;     /* 1: single-stepping, for the lab */
     u64 newest;       /* the highest key so far: the engine fills its code buffer upwards */
     u64 tally;        /* for a translator's own figures: what its blocks say they add */
     u64 cache_begin, cache_size;  /* a translator's code, whose blocks may be held */
@@ -234,6 +234,10 @@ void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
         stop(uc, s, INTERRUPTED);
         return;
     }
+    /* An instruction that overwrites itself is begun again; stepping, it would otherwise not come by twice. */
+    if (s->stepping && s->current != BLOCKS && b->instructions == 1 && b->repeat == NOWHERE
+        && s->table[s->current].address == address)
+        s->instructions--;
     s->current = (u32)(b - s->table);
     s->blocks++;
     s->tally += b->tally;

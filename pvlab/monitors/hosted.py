@@ -1,9 +1,9 @@
 """A hosted monitor (type 2): its device models are a program of the host's, and to ask it is to switch worlds.
 
 VMware Workstation was built so (Sugerman, Venkitachalam and Lim, USENIX 2001). The monitor has the CPU to itself while
-the guest runs; for a device it puts the host's world back, whose kernel runs the device model in user space, and then its
-own again. The paper's first two remedies are here: the monitor serves what needs nothing of the host, and packets to
-be sent wait for a switch that happens anyway.
+the guest runs; for a device it puts the host's world back, whose kernel runs the device model in user space, and then
+its own again. The paper's first two remedies are here: the monitor serves what needs nothing of the host, and packets
+to be sent wait for a switch that happens anyway.
 """
 from __future__ import annotations
 

@@ -5,12 +5,16 @@ side_by_side.py  comparer(): one workload under every technique, counted and pri
 what_if.py       explorer(): a model's figures as sliders, and the break-even point
 breakeven.py     the arithmetic and the figure of the explorer
 rings.py         ring_viewer(): a virtqueue's memory, step by step
+stepper.py       stepper(): a unit of guest code beside its translation, as that changes
+talk.py          conversation(): commands to a control program, and its responses
 
 ipywidgets is imported when a widget is shown live. With the environment variable PVLAB_STATIC set (to anything but
 "" or "0"), a widget shows its static form even in a notebook: so stored outputs hold no widget.
 """
 from pvlab.widgets.rings import ring_viewer
 from pvlab.widgets.side_by_side import comparer
+from pvlab.widgets.stepper import stepper
+from pvlab.widgets.talk import conversation
 from pvlab.widgets.what_if import explorer
 
-__all__ = ["comparer", "explorer", "ring_viewer"]
+__all__ = ["comparer", "conversation", "explorer", "ring_viewer", "stepper"]

@@ -24,6 +24,7 @@ class RingViewer(Shown):
         """Two buttons, and a list of all steps."""
         import ipywidgets
         steps = choice(self, "step", "Step", self.names)
+        steps.layout.width, steps.style.description_width = "52em", "4em"        # a step is a sentence
 
         def button(text: str, by: int):
             made = ipywidgets.Button(description=text)

@@ -71,3 +71,51 @@ def test_the_interrupt_button_stops_a_guest_and_leaves_the_kernel_usable(open_no
     page.locator(".jp-CodeCell").last.click()
     notebook.choose("Run", "Run Selected Cell")
     page.get_by_text("42", exact=True).wait_for()
+
+
+RING = """import pvlab
+from pvlab.devices.backends.disk import patterned
+from pvlab.devices.virtio.block import VirtioBlock
+from pvlab.devices.virtio.driver import Driver
+from pvlab.machine.memory import Ram
+memory = Ram(1 << 20)
+device = VirtioBlock(patterned(8), memory, lambda level: None)
+driver = Driver(device, memory)
+driver.start(2)
+queue, steps = driver.queues[0], []
+steps.append(("nothing yet", pvlab.ring_of(device)))
+queue.offer(queue.describe([(0x8000, 16, False), (0x8100, 513, True)]))
+queue.publish()
+steps.append(("offered", pvlab.ring_of(device)))
+queue.kick()
+steps.append(("returned", pvlab.ring_of(device)))
+pvlab.ring_viewer(steps)"""
+
+
+def test_the_ring_viewer_steps(open_notebook):
+    notebook = open_notebook("ring.ipynb", RING)
+    notebook.run_all()
+    page = notebook.page
+    first = said_after(page, "")
+    assert first.startswith("available index 0, used index 0")
+    page.get_by_role("button", name="Next").click()
+    second = said_after(page, first)
+    assert second.startswith("available index 1, used index 0; 1 offered")
+    page.get_by_label("Step", exact=True).select_option("3. returned")
+    assert "513 bytes written" in said_after(page, second)
+    page.get_by_role("button", name="Back").click()
+    picture = page.locator('.jp-OutputArea-output img[alt^="2. offered"]')
+    picture.wait_for()
+    assert picture.evaluate("image => image.naturalWidth")
+
+
+def test_the_conversation_answers_what_is_typed(open_notebook):
+    notebook = open_notebook("conversation.ipynb", "import pvlab\npvlab.conversation('QUERY USERID')")
+    notebook.run_all()
+    page = notebook.page
+    first = said_after(page, "")
+    assert first.startswith("Lines typed: 1.")
+    page.get_by_label("CP command").fill("hello")
+    page.get_by_label("CP command").press("Enter")
+    assert said_after(page, first).startswith("Lines typed: 2.")
+    assert page.get_by_text("DMKCFC001E ?CP: HELLO").count() == 1

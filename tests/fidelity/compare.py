@@ -90,7 +90,7 @@ class _WatchedMachine(Machine):
 
 
 def smaller(programs, fails):
-    """The least list of programs [(seed, steps)] of which `fails(programs)` still holds, program by program, step by step."""
+    """The fewest programs [(seed, steps)] of which `fails(programs)` still holds, without one or one of its steps."""
     for number in reversed(range(len(programs))):
         without = programs[:number] + programs[number + 1:]
         if without and fails(without):

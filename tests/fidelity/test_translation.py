@@ -22,8 +22,8 @@ QUIET = segments(True)[1][QUIET_IRQ]
 CONSTRUCTS = (
     "pushf", "popf", "sgdt-sidt", "sldt-str", "smsw", "read-segment", "lar-lsl", "verr-verw",
     "privileged", "iret", "far-transfer", "interrupt let in", "interrupt in a loop",
-    "direct-call", "indirect-call", "return", "return-and-release", "return-address", "indirect-jump", "condition", "loop",
-    "middle of an instruction", "long-unit", "page-crossing", "jump to nowhere", "pop from nowhere",
+    "direct-call", "indirect-call", "return", "return-and-release", "return-address", "indirect-jump", "condition",
+    "loop", "middle of an instruction", "long-unit", "page-crossing", "jump to nowhere", "pop from nowhere",
     "page-fault in a unit", "divide-error in a unit", "invalid-opcode in a unit", "general-protection in a unit",
     "own code: next instruction", "own code: same unit", "own code: itself", "own code: another unit",
     "own code: a jump's target", "own code: another mapping", "own code: remapped", "own code: copied",

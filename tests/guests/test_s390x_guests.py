@@ -4,8 +4,10 @@ import struct
 import pytest
 
 import pvlab
+from pvlab.devices.backends.disk import MemoryDisk
+from pvlab.devices.channel.dasd import Dasd
 from pvlab.monitors.cp import Cp
-from pvlab.monitors.cp.devices import SYSTEM_DISK, USER_DISK
+from pvlab.monitors.cp.devices import SYSTEM_DISK, USER_DISK, scratch_disk, system_disk
 
 END = {"stap": 1, "sigp": 1}
 
@@ -53,7 +55,8 @@ def test_disk_copy(by, n, batch):
     source = b"".join(disk(monitor, SYSTEM_DISK).read_block(i) for i in range(n))
     target = disk(monitor, USER_DISK)
     assert b"".join(target.read_block(i) for i in range(n)) == source
-    assert not any(b"".join(target.read_block(i) for i in range(n, target.blocks)))
+    untouched = Dasd(scratch_disk())
+    assert all(target.read_block(i) == untouched.read_block(i) for i in range(n, target.blocks))
     assert struct.unpack(">2Q", found.result) == (checksum(source), n)
     requests = 2 * -(-n // batch)
     if by == "x18" and n > 114:
@@ -63,6 +66,18 @@ def test_disk_copy(by, n, batch):
         expected[reason] = expected.get(reason, 0) + count * requests
     assert found.trace.by_reason() == expected | END
     assert found.trace.events.counts() == ({"io": requests} if by == "channel" else {})
+
+
+def test_all_ways_of_copying_end_with_the_same_digest():
+    """Of the output, the disk's contents and the result."""
+    assert len({run("s390-disk-copy", by=by, n=3)[0].digest for by in PER_REQUEST}) == 1
+    assert len({run("s390-disk-copy", by="x18", n=n)[0].digest for n in (3, 4)}) == 2
+
+
+def test_disk_copy_to_a_disk_of_ones_own():
+    mine = MemoryDisk(bytes(19 * 6 * 2048))
+    Cp().run(pvlab.guest("s390-disk-copy", by="x250", n=5), disk=mine)
+    assert mine.read(0, 20) == system_disk().read(0, 20) and not any(mine.read(20))
 
 
 def test_disk_copy_of_256_blocks_in_one_request():
@@ -113,3 +128,36 @@ def test_page_fault(by, told, meanwhile, milliseconds):
     assert found.text == (f"{meanwhile} units of work while pages came, {4000 - meanwhile} after; "
                           f"{milliseconds} milliseconds\n")
     assert struct.unpack(">4I", found.result) == (10, 4000, told, meanwhile)
+
+
+CONVERSATION = """\
+QUERY USERID
+PVLAB
+SET PAGEX ON
+HULLO
+DMKCFC001E ?CP: HULLO
+LOGOFF
+"""
+
+
+def test_console():
+    """A round trip takes nine exits: four to read a line, one to ask CP, four to print. An empty response is not printed."""
+    found, _ = run("s390-console", Cp(typed=["QUERY USERID", "SET PAGEX ON", "HULLO", "LOGOFF"]))
+    assert found.text == CONVERSATION
+    expected = {"lpswe": 2 * 6, "ssch": 6, "tsch": 6, "diagnose:0x08": 3, "lctlg": 1, "stsch": 1, "msch": 1}
+    assert found.trace.by_reason() == expected | END
+    assert run("s390-console")[0].text.endswith("DMKCFC001E ?CP: HELLO\nLOGOFF\n")
+
+
+def test_console_at_which_nobody_types():
+    found = Cp(typed=[]).run(pvlab.guest("s390-console"))
+    assert (found.outcome, found.text) == ("halted", "") and "enabled wait" in found.detail
+
+
+@pytest.mark.parametrize("by, exits", [
+    ("lines", {"ssch": 22, "tsch": 22, "lpswe": 44, "lctlg": 1, "stsch": 1, "msch": 1}),
+    ("chained", {"ssch": 1, "tsch": 1, "lpswe": 2, "lctlg": 1, "stsch": 1, "msch": 1}), ("x58", {"diagnose:0x58": 1})])
+def test_screen(by, exits):
+    found, _ = run("s390-screen", by=by)
+    assert found.text == "".join(f"line {i:02} of a screen of 22\n" for i in range(1, 23))
+    assert found.trace.by_reason() == exits | END

@@ -90,7 +90,8 @@ def test_a_missing_page_of_code_is_missed_by_the_instruction_that_needs_it(pae, 
 def test_flags_that_are_pushed_on_the_way_to_a_missing_page_show_no_trap_flag():
     tables = Tables(True)
     tables.map(WINDOW, FRAMES | ALL)
-    result = run(Native, tables, f"mov ${WINDOW + 4093}, %ecx; jmp *%ecx", memory={FRAMES + 4093: bytes.fromhex("9c 5b b8")})
+    code = {FRAMES + 4093: bytes.fromhex("9c 5b b8")}                     # pushf; pop %ebx; mov, but for its operand
+    result = run(Native, tables, f"mov ${WINDOW + 4093}, %ecx; jmp *%ecx", memory=code)
     assert (result.status, frame(result, 2)[1]) == (14, WINDOW + 4095)
     assert not result.regs[EBX] & TF
 

@@ -136,7 +136,6 @@ def enter(level: str, limits: Limits, user: int | None) -> None:
             linux.mount("tmpfs", "/proc", "tmpfs", 0, "mode=555,size=4k")
         os.chdir(HOME)
     _limit(limits)
-    os.nice(5)
     if user is not None:
         os.setgroups([])
         os.setresgid(65534, 65534, 65534)

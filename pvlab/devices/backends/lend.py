@@ -13,10 +13,10 @@ _MODES = {"ro": "read-only", "cow": "copy-on-write"}
 
 
 class ScratchDisk(Disk):
-    """What a machine has where nobody gave it a disk: 1 MiB of known contents (see `patterned`), made when touched."""
+    """What a machine has where nobody gave it a disk: known contents (see `patterned`), made when touched."""
 
-    def __init__(self):
-        super().__init__(SCRATCH)
+    def __init__(self, sectors: int = SCRATCH):
+        super().__init__(sectors)
         self._contents: MemoryDisk | None = None
 
     @property

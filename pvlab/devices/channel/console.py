@@ -13,29 +13,30 @@ from pvlab.devices.channel.formats import ENDED
 from pvlab.devices.channel.program import Transfer, Waiting
 
 _WRITE, _WRITE_AND_RETURN, _READ_INQUIRY, _ALARM = 0x01, 0x09, 0x0A, 0x0B
-_NEW_LINE = 0x15
+_NEW_LINE = "\x85"         # what the code page makes of X'15'
 SCREEN = (22, 80)         # lines and columns of a 3277's output area: 1,760 bytes
 
 
 def to_text(data: bytes) -> str:
     """EBCDIC as text. X'15' is the new-line character; X'25', line feed, ends a line, too."""
-    return "".join("\n" if byte in (_NEW_LINE, 0x25) else bytes([byte]).decode("cp037") for byte in data)
+    return data.decode("cp037").replace(_NEW_LINE, "\n")
 
 
 def to_ebcdic(text: str) -> bytes:
     """Text as EBCDIC; a character that it does not have becomes X'6F', the question mark."""
-    return b"".join(b"\x15" if char == "\n" else char.encode("cp037", "replace") for char in text)
+    return text.replace("\n", _NEW_LINE).encode("cp037", "replace")
 
 
 class Console(Device):
-    """A 3215. `output` is where its paper's bytes go: UTF-8, a bytearray that others may write to as well."""
+    """A 3215. What it prints, as UTF-8, goes to `write`, and unless that is given into `output`."""
 
     name = "console"
     control_unit, kind = (0x3215, 0), (0x3215, 0)
 
-    def __init__(self, output: bytearray | None = None):
+    def __init__(self, write: Callable[[bytes], None] | None = None):
         super().__init__()
-        self.output = bytearray() if output is None else output
+        self.output = bytearray()
+        self._write = write or self.output.extend
         self.attention: Callable[[], None] = lambda: None       # the REQUEST key: the subchannel sets it
         self.screen = [""] * SCREEN[0]          # what `show` has put on the display station that the console may be
         self._lines: deque[bytes] = deque()
@@ -59,17 +60,19 @@ class Console(Device):
         for at in range(0, len(text), width):
             shown = text[at:at + width].rstrip()
             self.screen[line + at // width] = shown
-            self.output += (shown + "\n").encode()
+            self._write((shown + "\n").encode())
 
     def operate(self, code: int, transfer: Transfer) -> int:
         if code in (_WRITE, _WRITE_AND_RETURN):
             text = to_text(transfer.take())
-            self.output += (text + "\n" * (code == _WRITE_AND_RETURN)).encode()
+            self._write((text + "\n" * (code == _WRITE_AND_RETURN)).encode())
             return ENDED
         if code == _READ_INQUIRY:
             if not self._lines:
                 raise Waiting
-            transfer.give(self._lines.popleft())
+            line = self._lines.popleft()
+            self._write((to_text(line) + "\n").encode())        # the keyboard prints what it sends
+            transfer.give(line)
             return ENDED
         if code == _ALARM:
             return ENDED

@@ -16,6 +16,7 @@ from pvlab.machine.memory import Dead
 # A real channel repeats a chain that closes on itself until somebody halts it. Here it makes so many steps and then
 # stands still, busy as a real one, until HALT or CLEAR SUBCHANNEL ends it.
 LONGEST = 20_000    # CCWs: some tenths of a second for the host
+MOST = 16 << 20     # bytes that it moves, likewise
 
 
 class Storage(Protocol):
@@ -67,13 +68,14 @@ class Program:
     count            the residual count of that CCW
     device_status    unit status at the end
     status           subchannel status at the end; PCI as soon as a CCW asked for one
+    steps, moved     CCWs fetched, and bytes moved, so far
     """
 
     def __init__(self, storage: Storage, device, orb: Orb):
         self._storage, self._device, self._orb = storage, device, orb
         self.state = State.READY
         self.next, self.ended_at, self.count, self.device_status, self.status = orb.program, orb.program, 0, 0, 0
-        self._steps = 0
+        self.steps = self.moved = 0
         self._first = True
         device.begin()
 
@@ -131,8 +133,8 @@ class Program:
         """The CCW at this address, or the one that a TIC there leads to, with its own address."""
         transferred = False
         while True:
-            self._steps += 1
-            if self._steps > LONGEST:
+            self.steps += 1
+            if self.steps > LONGEST or self.moved > MOST:
                 raise _Stop(State.ENDLESS)
             self.ended_at = address + 8
             limit = 1 << (31 if self._orb.format1 else 24)
@@ -271,4 +273,5 @@ class Transfer:
         return self.left > 0
 
     def _used(self, size: int) -> None:
+        self._program.moved += size
         self.left, self._offset = self.left - size, self._offset + size

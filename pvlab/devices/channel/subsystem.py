@@ -60,6 +60,7 @@ class ChannelSubsystem:
     def __init__(self, storage: Storage):
         self._storage = storage
         self._subchannels: dict[int, Subchannel] = {}
+        self.steps = self.moved = 0      # CCWs fetched, and bytes moved, by all programs
 
     def attach(self, device_number: int, device: Device) -> Subchannel:
         """Give a device the next subchannel."""
@@ -222,7 +223,9 @@ class ChannelSubsystem:
     def _go_on(self, subchannel: Subchannel) -> None:
         """Carry the program on, and put into the SCSW how it stands."""
         program, scsw = subchannel.program, subchannel.scsw
+        steps, moved = program.steps, program.moved
         state = program.run()
+        self.steps, self.moved = self.steps + program.steps - steps, self.moved + program.moved - moved
         scsw.address, scsw.status = program.ended_at, program.status
         scsw.control &= ~(f.ACTIVITIES | f.STATUS)
         if state is State.DONE:

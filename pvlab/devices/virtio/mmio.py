@@ -276,6 +276,8 @@ class VirtioMmio:
         queue, served = self.queues[number], 0
         while served < queue.size and self._serve_one(number):
             served += 1
+        if self.broken:
+            return
         queue.notify_me(True)
         if served:
             self.returned(queue)
@@ -286,6 +288,8 @@ class VirtioMmio:
         if chain is None:
             return False
         self.handle(number, chain)
+        if self.broken:                              # by what the request led to in another queue
+            return False
         queue.push(chain)
         return True
 
@@ -301,6 +305,8 @@ class VirtioMmio:
                 return
             if self._busy[number] and self._serve_one(number):
                 self.returned(queue)
+            if self.broken:
+                return
             self._busy[number] = True
             if not queue.waiting():
                 queue.notify_me(True)

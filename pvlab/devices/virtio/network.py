@@ -83,13 +83,13 @@ class VirtioNetwork(VirtioMmio):
             if chain is None:
                 queue.unpop(len(chains))
                 return None
+            if chain.readable or (not chains and chain.writable < self.header):
+                raise RingError(f"a receive buffer with {chain.readable} bytes to read and {chain.writable} to write")
             chains.append(chain)
             room += chain.writable
             if not mergeable and room < size + self.header:
                 queue.unpop()
                 return []
-            if chain.readable or (len(chains) == 1 and chain.writable < self.header):
-                raise RingError(f"a receive buffer with {chain.readable} bytes to read and {chain.writable} to write")
         return chains
 
     def _fill(self, chains: list[Chain], frame: bytes) -> None:

@@ -18,22 +18,29 @@ static void interrupt(void)
     interrupts++;
 }
 
-static void wait_for_interrupt(uint32_t before)
+static void check(void)
 {
-    WAIT_UNTIL(interrupts != before);
     if (status & ERROR)
         panic("the disk reports error", in8(FEATURES));
 }
 
-static void wait_for(uint8_t bits)
+static void wait_for_interrupt(uint32_t before)
 {
-    while ((in8(STATUS) & (BUSY | bits)) != bits)
-        ;
+    WAIT_UNTIL(interrupts != before);
+    check();
+}
+
+/* Look at the status until the disk is ready for what comes next. */
+static void poll(uint8_t bits)
+{
+    do
+        status = in8(STATUS);
+    while ((status & (BUSY | bits)) != bits && !(bits == REQUEST && status & ERROR));
 }
 
 static void start(uint8_t command, uint32_t sector, uint32_t count)
 {
-    wait_for(READY);
+    poll(READY);
     out8(FEATURES, 0);
     out8(COUNT, (uint8_t)count);        /* 256 is written as 0 */
     out8(LBA_LOW, (uint8_t)sector);
@@ -66,8 +73,10 @@ static void submit(int write, uint32_t sector, uint32_t count, void *data)
 {
     uint32_t before = interrupts;
     start(write ? WRITE_SECTORS : READ, sector, count);
-    if (write)
-        wait_for(REQUEST);
+    if (write) {
+        poll(REQUEST);
+        check();
+    }
     for (uint16_t *words = data; count; count--, words += WORDS) {
         if (write)
             write_sector(words);

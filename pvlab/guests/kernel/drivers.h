@@ -8,7 +8,7 @@
 void line_on(uint32_t line, void (*handler)(void));
 int line_interrupt(uint32_t line);
 
-/* Let interrupts come, and the CPU rest, until something is so. Interrupts are off afterwards, and whenever it looks. */
+/* Let interrupts come, and the CPU rest, until something is so. Interrupts are off whenever it looks, and afterwards. */
 #define WAIT_UNTIL(condition)       \
     do {                            \
         interrupts_off();           \
@@ -18,8 +18,8 @@ int line_interrupt(uint32_t line);
         }                           \
     } while (0)
 
-/* What the CPU has written to memory must be there before what follows. On this CPU it is, so only the compiler needs to
- * be told. */
+/* What the CPU has written to memory must be there before what follows. On this CPU it is, so only the compiler needs
+ * to be told. */
 #define BARRIER() __asm__ volatile("" : : : "memory")
 
 /* A disk. Sectors have SECTOR bytes. */

@@ -46,7 +46,7 @@ entry_t *kernel_window(void **address)
     return table;
 }
 
-/* So many pages side by side, which are never given back: for a driver that shows them to its device. They are empty. */
+/* So many empty pages side by side, never to be given back: for a driver that shows them to its device. */
 void *pages_take(uint32_t pages)
 {
     uint32_t first = frame_new();

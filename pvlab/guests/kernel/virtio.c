@@ -1,7 +1,7 @@
 /* Virtio over MMIO, version 2, and its split virtqueues.
  *
- * The parameter "suppression" says how both sides avoid to disturb each other: "none": each kick and each interrupt that
- * there can be; "flags": a side says that it does not want any; "event-idx": it says from which buffer on it does. */
+ * The parameter "suppression" says how both sides spare each other notifications. "none": there is each kick and each
+ * interrupt that there can be; "flags": a side says that it wants none; "event-idx": it says from which buffer on. */
 #include <pvlab.h>
 #include "ops.h"
 #include "virtio.h"

@@ -14,8 +14,8 @@ struct descriptor {
 };
 enum { NEXT = 1, DEVICE_WRITES = 2, INDIRECT = 4 };
 
-/* A virtqueue whose buffers have so many parts at most. Buffer i is described by the descriptors from i * parts on, or, if
- * indirect, by a table of its own to which descriptor i points. */
+/* A virtqueue whose buffers have so many parts at most. Buffer i is described by the descriptors from i * parts on, or,
+ * if indirect, by a table of its own to which descriptor i points. */
 struct queue {
     volatile uint32_t *registers;
     uint32_t number, size, parts, buffers;      /* entries; parts of a buffer; how many buffers there can be */

@@ -117,6 +117,17 @@ static void page_table_update(uint32_t n)
     done(n, sum);
 }
 
+/* Write a control register and read it again. CR2 is the one of which nothing depends: no mode, no translation. */
+static void control_register(uint32_t n)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        set_fault_address(i);
+        sum += fault_address() == i;
+    }
+    done(n, sum);
+}
+
 /* The idiom by which a kernel protects a few instructions: interrupts off, and then back to what they were, on or off.
  * Here they were on, so afterwards the timer wakes the CPU. If POPF did not do what it should, nothing ever will. */
 static void interrupt_flags(uint32_t n)
@@ -132,17 +143,6 @@ static void interrupt_flags(uint32_t n)
         halt();
     interrupts_off();
     done(counted, ticks > 0);
-}
-
-/* Write a control register and read it again. CR2 is the one of which nothing depends: no mode, no translation. */
-static void control_register(uint32_t n)
-{
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        set_fault_address(i);
-        sum += fault_address() == i;
-    }
-    done(n, sum);
 }
 
 /* Port 0x80 is nobody's: reading it takes the time of a port read and gives all ones. */

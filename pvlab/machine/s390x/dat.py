@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from pvlab.machine.s390x import psw
 from pvlab.machine.s390x.faults import (ASCE_TYPE, PAGE_TRANSLATION, PROTECTION, REGION_FIRST, REGION_SECOND,
-                                        REGION_THIRD, SEGMENT_TRANSLATION, TRANSLATION_SPECIFICATION, Interruption)
+                                        REGION_THIRD, SEGMENT_TRANSLATION, TEID_DAT, TEID_FETCH, TEID_LOW, TEID_STORE,
+                                        TRANSLATION_SPECIFICATION, Interruption)
 from pvlab.machine.s390x.storage import Frames, Real, Storage, parts
 
 _INVALID, _PROTECT, _REAL_SPACE, _LARGE = 0x20, 0x200, 0x20, 0x400
@@ -15,7 +16,8 @@ _PAGE_INVALID, _PAGE_RESERVED = 0x400, 0x800
 _EDAT = 1 << 23                    # CR0: segment-table entries may map a megabyte
 # Designation type: the exception of a missing entry, and the index's shift.
 _LEVELS = {3: (REGION_FIRST, 53), 2: (REGION_SECOND, 42), 1: (REGION_THIRD, 31), 0: (SEGMENT_TRANSLATION, 20)}
-# The control register of the address-space-control element, by PSW bits 16 and 17. Access-register mode counts as primary.
+# The control register of the address-space-control element, by PSW bits 16 and 17. Access-register mode counts as
+# primary.
 _SPACE = (1, 1, 7, 13)
 
 
@@ -73,14 +75,41 @@ class Logical(Real):
         super().__init__(ram, changed, real._prefix)
         self._real, self._cregs, self._mask = real, cregs, mask
 
+    def _plain(self, address: int, size: int) -> bool:
+        """The usual case, in which a logical address is an absolute one."""
+        ram = self.ram
+        return (0x2000 <= address and address + size <= ram.size and address + size <= 1 << 24 and ram.fetch is None
+                and not self._mask() & psw.DAT and not self._prefix())
+
+    def read(self, address: int, size: int) -> bytes:
+        return self.ram.bytes[address:address + size] if self._plain(address, size) else super().read(address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        if self._plain(address, len(data)):
+            self.ram.bytes[address:address + len(data)] = data
+            self._changed(address, len(data))
+        else:
+            super().write(address, data)
+
     def absolute(self, address: int, size: int, write: bool) -> Iterator[tuple[int, int]]:
         mask = self._mask()
         for start, length in parts(address, size, psw.wrap(mask, psw.MASK64)):
-            if write and start < 0x2000 and start & 0xFFF < 512 and self._cregs[0] & 1 << 28:
-                raise Interruption(PROTECTION, start)      # low-address protection
-            if mask & psw.DAT:
-                page = translate(self._real, self._cregs, mask, start)
-                if page.protected and write:
-                    raise Interruption(PROTECTION, start)
-                start = page.real
-            yield from super().absolute(start, length, write)
+            yield from super().absolute(self._real_address(start, mask, write), length, write)
+
+    def _real_address(self, address: int, mask: int, write: bool) -> int:
+        """What DAT makes of it, where it is on; exceptions say whether it was a fetch or a store."""
+        teid = TEID_STORE if write else TEID_FETCH
+        try:
+            if write and address < 0x2000 and address & 0xFFF < 512 and self._cregs[0] & 1 << 28:
+                teid |= TEID_LOW
+                raise Interruption(PROTECTION, address)
+            if not mask & psw.DAT:
+                return address
+            page = translate(self._real, self._cregs, mask, address)
+            if page.protected and write:
+                teid |= TEID_DAT
+                raise Interruption(PROTECTION, address)
+            return page.real
+        except Interruption as fault:
+            fault.teid = teid
+            raise

@@ -7,10 +7,11 @@ from typing import NamedTuple
 from pvlab.machine.engine import NOWHERE
 
 # What the engine executes but the lab must see first: the clocks, which it stores as zero; STFLE, which it leaves
-# without an answer; EPSW, which shows the real PSW; MVCL and CLCL, one of which may move or compare 16 MiB.
-STCK, STCKE, STCKF, ECTG, STFLE, EPSW, MVCL, CLCL, EX, EXRL = (
-    0xB205, 0xB278, 0xB27C, 0xC801, 0xB2B0, 0xB98D, 0x0E, 0x0F, 0x44, 0xC600)
-STOP_BEFORE = frozenset((STCK, STCKE, STCKF, ECTG, STFLE, EPSW, MVCL, CLCL))
+# without an answer; TPROT, which QEMU 5.0 forgot to make privileged; EPSW, which shows the real PSW; MVCL and CLCL, one
+# of which may move or compare 16 MiB.
+STCK, STCKE, STCKF, ECTG, STFLE, TPROT, EPSW, MVCL, CLCL, EX, EXRL = (
+    0xB205, 0xB278, 0xB27C, 0xC801, 0xB2B0, 0xE501, 0xB98D, 0x0E, 0x0F, 0x44, 0xC600)
+STOP_BEFORE = frozenset((STCK, STCKE, STCKF, ECTG, STFLE, TPROT, EPSW, MVCL, CLCL))
 _TWO_BYTES = frozenset((0x01, 0xB2, 0xB3, 0xB9, 0xE5))       # formats whose opcode is the first two bytes
 _LAST_BYTE = frozenset((0xE3, 0xE7, 0xEB, 0xEC, 0xED))       # formats whose opcode is the first and the last byte
 _HALF = frozenset((0xA5, 0xA7, 0xC0, 0xC2, 0xC4, 0xC6, 0xC8, 0xCC))    # the first byte and bits 12-15

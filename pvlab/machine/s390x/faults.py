@@ -4,6 +4,7 @@ from __future__ import annotations
 
 OPERATION, PRIVILEGED, EXECUTE, PROTECTION, ADDRESSING, SPECIFICATION, DATA = 1, 2, 3, 4, 5, 6, 7
 SPECIAL_OPERATION, OPERAND, TRANSLATION_SPECIFICATION = 0x13, 0x15, 0x12
+VECTOR_PROCESSING, MONITOR_EVENT = 0x1B, 0x40
 SEGMENT_TRANSLATION, PAGE_TRANSLATION, ASCE_TYPE = 0x10, 0x11, 0x38
 REGION_FIRST, REGION_SECOND, REGION_THIRD = 0x39, 0x3A, 0x3B
 
@@ -17,6 +18,8 @@ PROGRAM = {
     0x3A: "region-second-translation", 0x3B: "region-third-translation", 0x40: "monitor-event",
 }
 # These leave the PSW at the instruction, so that it can be tried again; the others leave it behind it.
+# The last bits of a TEID: a fetch or a store (facility 75); protection by DAT, or of low addresses.
+TEID_FETCH, TEID_STORE, TEID_DAT, TEID_LOW = 0x800, 0x400, 4, 0x80
 NULLIFYING = frozenset((0x10, 0x11, 0x29, 0x38, 0x39, 0x3A, 0x3B))
 TRANSLATION = frozenset((0x10, 0x11, 0x38, 0x39, 0x3A, 0x3B))
 
@@ -34,13 +37,13 @@ CLOCK_COMPARATOR, CPU_TIMER, SERVICE_SIGNAL, CP_SERVICE = 0x1004, 0x1005, 0x2401
 class Interruption(Exception):
     """A program interruption that an instruction meets.
 
-    code: its program-interruption code. address: what a translation exception was about (for the TEID). dxc: the
-    data-exception code.
+    code: its program-interruption code. address: what an access exception was about. dxc: the data-exception code.
+    teid: the last bits of the translation-exception identification: which kind of access, and of protection.
     """
 
     def __init__(self, code: int, address: int | None = None, dxc: int = 0):
         super().__init__(code, address, dxc)
-        self.code, self.address, self.dxc = code, address, dxc
+        self.code, self.address, self.dxc, self.teid = code, address, dxc, 0
 
     def __str__(self) -> str:
         return f"{PROGRAM.get(self.code, 'program')} exception ({self.code:#06x})"

@@ -13,7 +13,7 @@ from pvlab.machine.s390x import psw
 from pvlab.machine.s390x.cpu import MODEL, PSW_MASK, Env, env_of, find_layout
 from pvlab.machine.s390x.dat import Logical
 from pvlab.machine.s390x.decode import EX, EXRL, STOP_BEFORE, Instruction, describe_block, length
-from pvlab.machine.s390x.faults import EXECUTE, SPECIFICATION, TRANSLATION, Interruption
+from pvlab.machine.s390x.faults import DATA, EXECUTE, SPECIFICATION, TRANSLATION, VECTOR_PROCESSING, Interruption
 from pvlab.machine.s390x.storage import PAGE, Frames, Real, Storage
 
 SLICE = 1_000_000   # blocks between two looks at the world (Ctrl-C, progress)
@@ -38,11 +38,12 @@ class Machine:
         self.state = self.engine.state
         self._code_pages: set[int] = set()
         self.absolute = Storage(self.ram, self.changed)
-        self.real = Real(self.ram, self.changed, lambda: self.env.prefix)
+        self.real = Real(self.ram, self.changed, lambda: self.prefix)
         self.logical = Logical(self.ram, self.changed, self.real, self.cregs, lambda: self.env.psw_mask)
-        self.host_space: int | None = None       # an ASCE: while the guest has DAT off, its real addresses go by that
+        # Where a monitor translates the real addresses of a guest that has DAT off: its own (ASCE, prefix).
+        self.host_space: tuple[int, int] | None = None
         self.missing: int | None = None          # the real address of a page that this space lacked
-        self._hidden = False
+        self._hidden: int | None = None          # the guest's prefix, while it runs in the host's space
         self._stale = False
         self._stop_before = stop_before
         self.initial_reset()
@@ -74,13 +75,12 @@ class Machine:
         engine, state, env = self.engine, self.state, self.env
         if self._stale:
             self._forget()
-        self._hidden = self.host_space is not None and not env.psw_mask & psw.DAT
-        if self._hidden:
+        hidden = self.host_space is not None and not env.psw_mask & psw.DAT
+        if hidden:
             space, primary = env.psw_mask & psw.SPACE, self.cregs[1]
-            low, at = env.prefix + 0xA8, self.ram.bytes
-            before = at[low:low + 8]
+            self._hidden = env.prefix
             env.psw_mask = env.psw_mask & ~psw.SPACE | psw.DAT
-            self.cregs[1] = self.host_space
+            self.cregs[1], env.prefix = self.host_space
         try:
             while True:
                 state.stop_instructions = until
@@ -92,21 +92,33 @@ class Machine:
                 self._forget()
         finally:
             state.pass_, state.pass_again = NOWHERE, 0
-            if self._hidden:
-                self.cregs[1] = primary
+            if hidden:
+                self.cregs[1], env.prefix, self._hidden = primary, self._hidden, None
         if why is Why.ABORTED:
             return why
         mask = engine.register(PSW_MASK)
-        if self._hidden:
+        if hidden:
             mask = mask & ~(psw.DAT | psw.SPACE) | space
         env.psw_mask, env.cc_op = mask, mask >> 44 & 3       # QEMU works the condition code out when it is asked
         if why is not Why.DEADLINE:
             engine.uncount(env.psw_address)
         self.missing = None
-        if self._hidden and why is Why.EXCEPTION and state.vector == _PROGRAM and env.program_code in TRANSLATION:
-            self.missing = int.from_bytes(at[low:low + 8], "big") & ~0xFFF
-            at[low:low + 8] = before             # the engine reports translation exceptions in low core by itself
+        if hidden and why is Why.EXCEPTION and state.vector == _PROGRAM:
+            self._show(env.program_code)
         return why
+
+    def _show(self, code: int) -> None:
+        """An exception in the host's space: the engine has noted it in the host's low core."""
+        low = self.host_space[1]
+        if code in TRANSLATION:
+            self.missing = int.from_bytes(self.ram.bytes[low + 0xA8:low + 0xB0], "big") & ~0xFFF
+        elif code in (DATA, VECTOR_PROCESSING):
+            self.real.write(0x90, self.ram.bytes[low + 0x90:low + 0x94])
+
+    @property
+    def prefix(self) -> int:
+        """The guest's prefix register."""
+        return self.env.prefix if self._hidden is None else self._hidden
 
     @property
     def pc(self) -> int:
@@ -149,6 +161,9 @@ class Machine:
         return Instruction(code)
 
     def _fetch(self, at: int) -> bytes:
+        if at % PAGE <= PAGE - 6:
+            code = self.logical.read(at, 6)
+            return code[:length(code[0])]
         size = length(self.logical.read(at, 1)[0])
         return self.logical.read(at, size)
 
@@ -229,7 +244,7 @@ class Machine:
         if env.ex_value:
             code = env.ex_value.to_bytes(8, "big")
             return describe_block(code[:length(code[0])], b"", address, True, self._stop_before)
-        view, fetch = self.real if self._hidden else self.logical, self.ram.fetch
+        view, fetch = self.logical if self._hidden is None else self.real, self.ram.fetch
         self.ram.fetch = None                    # what the engine has just translated is there
         try:
             code = b"".join(self._note(at, part) for at, part in view.absolute(address, size, False))

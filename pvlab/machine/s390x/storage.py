@@ -1,6 +1,7 @@
 """The three ways in which addresses name bytes of storage: absolute, real (prefixed), and logical (translated by DAT).
 
-Each view has the same methods. An address beyond storage raises Interruption(ADDRESSING), as the CPU would recognise it.
+Each view has the same methods. An address beyond storage raises Interruption(ADDRESSING), as the CPU would recognise
+it.
 """
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ class Frames(Ram):
     def __init__(self, size: int, room: int = 0):
         super().__init__(size + room)
         self.size = size
-        self.attached: list[tuple[int, int]] = []        # (first address, end) of what the guest can address beyond `size`
+        self.attached: list[tuple[int, int]] = []   # (start, end) of what is addressable beyond size
         self.fetch: Callable[[int, int], None] | None = None
 
     def holds(self, address: int, size: int) -> bool:

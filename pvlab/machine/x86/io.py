@@ -66,24 +66,32 @@ def execute(processor, instruction: Instruction, access: PortAccess, ports, note
             regs[EAX] = value if access.size == 4 else regs[EAX] & ~mask & 0xFFFFFFFF | value
         return True
     mask = 0xFFFFFFFF if instruction.wide_address else 0xFFFF
-    step = -access.size if processor.eflags & DF else access.size
-    user = processor.cpl == 3
+    size, user, down = access.size, processor.cpl == 3, processor.eflags & DF
     pointer = ESI if access.write else EDI
     override = instruction.segment if instruction.segment is not None else DS
     base = processor.segment(override if access.write else ES).base
     repeat = instruction.prefix in ("rep", "repne")
-    for _ in range(min(regs[ECX] & mask, 1 if processor.eflags & TF else CHUNK) if repeat else 1):
-        address = base + (regs[pointer] & mask) & 0xFFFFFFFF
+    left = min(regs[ECX] & mask, 1 if processor.eflags & TF else CHUNK) if repeat else 1
+    while left:
+        at = regs[pointer] & mask
+        address = base + at & 0xFFFFFFFF
+        # As many elements as lie in one page go together: it is there for all of them or for none.
+        count = 1 if down else max(min(left, (4096 - (address & 4095)) // size, (mask - at) // size), 1)
         if access.write:
-            value = int.from_bytes(processor.read_linear(address, access.size, user), "little")
-            note()
-            ports.write(access.port, access.size, value)
+            data = processor.read_linear(address, count * size, user)
+            for i in range(0, len(data), size):
+                note()
+                ports.write(access.port, size, int.from_bytes(data[i:i + size], "little"))
         else:
-            processor.check_writable(address, access.size, user)
-            note()
-            value = ports.read(access.port, access.size)
-            processor.write_linear(address, value.to_bytes(access.size, "little"), user)
+            processor.check_writable(address, count * size, user)
+            data = b""
+            for _ in range(count):
+                note()
+                data += ports.read(access.port, size).to_bytes(size, "little")
+            processor.write_linear(address, data, user)
+        step = -size if down else count * size
         regs[pointer] = regs[pointer] & ~mask & 0xFFFFFFFF | regs[pointer] + step & mask
         if repeat:
-            regs[ECX] = regs[ECX] & ~mask & 0xFFFFFFFF | regs[ECX] - 1 & mask
+            regs[ECX] = regs[ECX] & ~mask & 0xFFFFFFFF | regs[ECX] - count & mask
+        left -= count
     return not repeat or not regs[ECX] & mask

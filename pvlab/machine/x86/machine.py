@@ -111,11 +111,10 @@ class Machine:
     def step(self) -> Why:
         """Run one instruction, by the CPU's own trap flag. EXCEPTION with vector 1 is the normal end of a step."""
         cpu = self.cpu
-        pushf, before = cpu.env.eflags, self.state.instructions
+        pushf, self.state.stepping = cpu.env.eflags, 1
         cpu.env.eflags |= c.TF
-        why = self.enter(before + (1 << 40))
-        if self.state.instructions > before + 1:      # it has overwritten itself, and was begun twice
-            self.state.instructions = before + 1
+        why = self.enter(self.state.instructions + (1 << 40))
+        self.state.stepping = 0
         if not pushf & c.TF:
             cpu.env.eflags &= ~c.TF
         return why

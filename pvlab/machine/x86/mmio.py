@@ -1,9 +1,9 @@
 """Instructions whose memory operand is a device's register, executed against any bus.
 
-The CPU stops at such an instruction before it has changed anything: natively because no memory is there, under a monitor
-by a page fault. What remains is to decode it and to do what it does, with `load` and `store` instead of RAM. That is
-the cost of emulating memory-mapped I/O: the port of an IN or OUT is in the instruction's own encoding, whereas any
-instruction can have a memory operand. The common ones are here (KVM's emulator, arch/x86/kvm/emulate.c, has most).
+The CPU stops at such an instruction before it has changed anything: natively because no memory is there, under a
+monitor by a page fault. What remains is to decode it and to do what it does, with `load` and `store` instead of RAM.
+That is the cost of emulating memory-mapped I/O: the port of an IN or OUT is in the instruction's own encoding, whereas
+any instruction can have a memory operand. The common ones are here (KVM's arch/x86/kvm/emulate.c has most).
 """
 from __future__ import annotations
 
@@ -205,8 +205,8 @@ def _string(processor, instruction: Instruction, memory: Memory, name: str, size
 
 
 _HANDLERS = {"mov": _move, "movzx": _widen, "movsx": _widen, "xchg": _exchange, "push": _push,
-             **dict.fromkeys(("add", "adc", "sub", "sbb", "and", "or", "xor", "cmp", "test", "inc", "dec", "neg", "not"),
-                             _calculate)}
+             **dict.fromkeys(("add", "adc", "sub", "sbb", "and", "or", "xor", "cmp", "test"), _calculate),
+             **dict.fromkeys(("inc", "dec", "neg", "not"), _calculate)}
 
 
 def writes(instruction: Instruction) -> bool:

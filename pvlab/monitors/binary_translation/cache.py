@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import defaultdict
 
 from pvlab.monitors.binary_translation import vmem as v
-from pvlab.monitors.binary_translation.emit import EXIT, miss_stub
+from pvlab.monitors.binary_translation.code import EXIT, miss_stub
 from pvlab.monitors.binary_translation.statistics import Statistics
 from pvlab.monitors.binary_translation.translate import Site, Unit
 
@@ -93,6 +93,10 @@ class TranslationCache:
         """The unit, dropped or not, that this address of the cache belongs to."""
         index = bisect_right(self._starts, address) - 1
         return self._order[index] if index >= 0 else None
+
+    def all(self) -> list[Unit]:
+        """Every unit in the cache, the latest first; those that have been dropped come last."""
+        return sorted(reversed(self._order), key=lambda unit: self.units.get(unit.address) is not unit)
 
     def site(self, behind: int) -> Site | None:
         """The branch whose own exit ends at this address."""

@@ -92,6 +92,8 @@ class Guest(NamedTuple):
 
 def is_plain_store(code: bytes) -> bool:
     """MOV of 32 bits to memory, or CMPXCHG8B: what the adaptive handlers know."""
+    if code[0] == 0xA3:
+        return True
     if code[0] in (0x89, 0xC7):
         return code[1] < 0xC0 and (code[0] == 0x89 or not code[1] >> 3 & 7)
     code = code[code[0] == 0xF0:]

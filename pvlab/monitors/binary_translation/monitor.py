@@ -10,16 +10,19 @@ from pvlab.machine.x86.faults import UD, Fault
 from pvlab.machine.x86.operands import address_of
 from pvlab.machine.x86.paging import Translation
 from pvlab.monitors import emulate, sensitive
+from pvlab.monitors.base import BUDGET
 from pvlab.monitors.binary_translation import classify as k
 from pvlab.monitors.binary_translation import vmem as v
 from pvlab.monitors.binary_translation.adaptive import Adapter, store
 from pvlab.monitors.binary_translation.cache import TranslationCache
 from pvlab.monitors.binary_translation.classify import Guest
+from pvlab.monitors.binary_translation.explain import Explanation, explain, find_address
 from pvlab.monitors.binary_translation.pages import KnownPages
 from pvlab.monitors.binary_translation.space import SharedSpace
 from pvlab.monitors.binary_translation.statistics import Statistics
 from pvlab.monitors.binary_translation.translate import LONGEST, Unit, read_unit, revise, translate
 from pvlab.monitors.trap_and_emulate import TrapAndEmulate
+from pvlab.trace import Run
 
 _BIG = 1 << 22
 SMALLEST_CACHE = 4096
@@ -40,6 +43,21 @@ class BinaryTranslation(TrapAndEmulate):
             raise PvlabError(f"a translation cache of {cache_size} bytes: it may have {SMALLEST_CACHE} to {v.CACHE_SIZE}")
         super().__init__()
         self.chaining, self.adaptive, self.in_cache, self.cache_size = chaining, adaptive, in_cache, cache_size
+
+    def explain(self, guest, address: int | str | None = None, budget: int = BUDGET) -> Explanation:
+        """Run the guest, and show the unit that has the instruction at this address or symbol beside its translation.
+
+        None: the unit that the guest began with. Raises PvlabError where nothing was translated.
+        """
+        address = find_address(guest, address)      # a wrong one is refused before the run
+        self.run(guest, budget)
+        return explain(self, guest, address)
+
+    def _run(self, *how) -> Run:
+        run = super()._run(*how)
+        tally = self.machine.state.tally
+        self.statistics.looked_up, self.statistics.emulated = tally >> 32, tally & 0xFFFFFFFF
+        return run
 
     def start(self) -> None:
         self.statistics = Statistics()
@@ -67,6 +85,10 @@ class BinaryTranslation(TrapAndEmulate):
         if self.pages:
             self.pages.table_lost(frame)
             self.adapter.table_lost(frame)
+
+    def table_shared(self, frame: int) -> None:
+        if self.adapter:
+            self.adapter.revoke(frame)
 
     def forgotten(self) -> None:
         if self.pages:
@@ -134,7 +156,7 @@ class BinaryTranslation(TrapAndEmulate):
         env = self.machine.cpu.env
         cs, ss = env.segs[c.CS], env.segs[c.SS]
         return (self.shadow.base is not None and self.vcpu.cpl == 0 and cs.base == 0 and bool(cs.flags & ss.flags & _BIG)
-                and env.segs[c.DS].base == 0 and not env.eflags & (c.TF | c.VM))
+                and env.segs[c.DS].base == ss.base == 0 and not env.eflags & (c.TF | c.VM))
 
     def _into_cache(self, unit: Unit) -> None:
         machine, cache = self.machine, self.cache
@@ -171,7 +193,8 @@ class BinaryTranslation(TrapAndEmulate):
             machine.regs[register] = self.memory.ram.u32(v.SAVED[register])
         if why is not Why.DEADLINE:
             self._take_back_tally(unit, offset)
-            self.vcpu.interrupt_shadow = unit.follows_sti(machine.eip)
+            if unit.follows_sti(machine.eip):
+                self.vcpu.interrupt_shadow = True
 
     def _take_back_tally(self, unit: Unit, offset: int) -> None:
         """A block that was left in the middle has added all of itself to the tally."""

@@ -29,7 +29,10 @@ class Watcher(Protocol):
         """Bytes first..last of a page table changed."""
 
     def table_lost(self, frame: int) -> None:
-        """Writes to this page table are watched no more, or it has come to be more than one."""
+        """Writes to this page table are watched no more."""
+
+    def table_shared(self, frame: int) -> None:
+        """A page table may have come to be used as more than one."""
 
     def forgotten(self) -> None:
         """All shadows are gone."""
@@ -75,6 +78,7 @@ class SharedSpace(Shadow):
         """See whether our place is still free, and find another if not. True: we have moved, or have none."""
         self.in_the_way = False
         if self.base is not None and self._is_free(self.base):
+            self.use(self._mmu)
             return False
         self.base = next((place for place in _PLACES if self._is_free(place)), None)
         self.drop_all()
@@ -133,7 +137,7 @@ class SharedSpace(Shadow):
         elif self.base is not None and key[1:] == (2, self.base >> 30):
             self._reserve_directory(table)
         if key[1] and self._traced.get(key[0] >> 12):
-            self._watcher.table_lost(key[0] >> 12)
+            self._watcher.table_shared(key[0] >> 12)
 
     def part_of(self, gigabyte: int) -> int:
         return gigabyte if self.base is not None and gigabyte == self.base >> 30 else 0

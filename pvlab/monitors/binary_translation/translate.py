@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pvlab.machine.engine import NOWHERE
 from pvlab.monitors.binary_translation import classify as k
 from pvlab.monitors.binary_translation.classify import Guest, decode
-from pvlab.monitors.binary_translation.emit import EXIT, Code, emit
+from pvlab.monitors.binary_translation.code import EXIT, Code
+from pvlab.monitors.binary_translation.emit import emit
 
 LONGEST = 12
 _LAST = k.CONTROL_FLOW | {k.CALLOUT, k.WRITE_CALLOUT, k.INVALID}
@@ -32,7 +33,7 @@ class Site:
 
 @dataclass(eq=False)
 class Unit:
-    """A translated unit. Addresses in the cache are linear; the lists are those of emit.Code, by offset."""
+    """A translated unit. Addresses in the cache are linear; the lists are those of code.Code, by offset."""
 
     guest: tuple[Guest, ...]
     at: int
@@ -86,15 +87,15 @@ def read_unit(code: bytes, address: int) -> tuple[Guest, ...]:
     rest of an instruction of it."""
     room = 4096 - (address & 4095)
     found: list[Guest] = []
-    for guest in decode(code, address, LONGEST + 1):
+    for guest in decode(code, address, LONGEST):
         if found and (guest.end - address > room or guest.kind == k.INVALID):
             break                       # the next page is another unit's
+        if guest.kind == k.STI and len(found) == LONGEST - 1:
+            break                       # what follows it must stand in the same unit: interrupts come only after that
         found.append(guest)
-        if guest.kind in _LAST or len(found) >= LONGEST and guest.kind != k.STI:
+        if guest.kind in _LAST:
             break
-    if len(found) > LONGEST and found[-1].kind == k.STI:
-        del found[-1]
-    if found[-1].kind == k.STI:         # what follows it must stand in the same unit: interrupts come only after that
+    if found[-1].kind == k.STI:         # nothing can follow it here
         found[-1] = found[-1]._replace(kind=k.CALLOUT)
     return tuple(found)
 

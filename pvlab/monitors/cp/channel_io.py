@@ -8,6 +8,7 @@ from __future__ import annotations
 from pvlab.devices.channel.subsystem import IRB_SIZE, ORB_SIZE, SCHIB_SIZE, OperandError
 from pvlab.machine.s390x.faults import OPERAND, Interruption
 from pvlab.machine.s390x.storage import aligned
+from pvlab.monitors.cp.devices import weigh
 from pvlab.monitors.cp.simulation import simulates
 
 _INTERRUPTION_CODE = 0xB8         # where in low core an I/O interruption, or TPI, stores what it is about
@@ -15,10 +16,13 @@ _INTERRUPTION_CODE = 0xB8         # where in low core an I/O interruption, or TP
 
 def _subchannel(vm, method, *arguments):
     """Call a method of the channel subsystem for the subchannel in general register 1."""
+    steps, moved = vm.channels.steps, vm.channels.moved
     try:
         return method(vm.word(1), *arguments)
     except OperandError:
         raise Interruption(OPERAND) from None
+    finally:
+        weigh(vm, vm.channels.steps - steps, vm.channels.moved - moved)
 
 
 def _operand(vm, instruction, size: int, write: bool = False) -> int:

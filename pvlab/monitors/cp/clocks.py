@@ -14,7 +14,9 @@ def _operand(vm, instruction) -> int:
 @simulates(0xB205, "stck", privileged=False)
 def store_clock(vm, instruction):
     """STCK: does not trap; CP stops before it because the engine has no clock."""
-    vm.logical.store(vm.machine.effective(instruction.base), 8, vm.tod)
+    address = vm.machine.effective(instruction.base)
+    vm.logical.check(address, 8, write=True)
+    vm.logical.store(address, 8, vm.read_tod())
     vm.cc = 0
 
 
@@ -26,7 +28,7 @@ def store_clock_fast(vm, instruction):
 @simulates(0xB278, "stcke", privileged=False)
 def store_clock_extended(vm, instruction):
     """STCKE: 16 bytes: an epoch index of zero, the clock, zeros, and the programmable field."""
-    data = bytes(1) + vm.tod.to_bytes(8, "big") + bytes(5) + vm.cpu.tod_programmable.to_bytes(2, "big")
+    data = bytes(1) + vm.read_tod().to_bytes(8, "big") + bytes(5) + vm.cpu.tod_programmable.to_bytes(2, "big")
     vm.logical.write(vm.machine.effective(instruction.base), data)
     vm.cc = 0
 
@@ -67,8 +69,8 @@ def store_timer(vm, instruction):
 
 @simulates(0xC801, "ectg", privileged=False)
 def extract_cpu_time(vm, instruction):
-    """ECTG: GR0 is the first operand less the CPU timer, GR1 the second operand, R3 the doubleword that it points at. It
-    does not trap: CP stops before it."""
+    """ECTG: GR0 is the first operand less the CPU timer, GR1 the second operand, R3 the doubleword that it points at.
+    It does not trap: CP stops before it."""
     first = vm.logical.load(vm.machine.effective(instruction.base), 8)
     second = vm.logical.load(vm.machine.effective(instruction.base2), 8)
     r3 = instruction.r1

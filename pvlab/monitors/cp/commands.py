@@ -4,7 +4,7 @@ Names may be shortened as in CP (capitals are what must be there: Query, Message
 those of VM/370 Release 6 (IBM, CP Command Reference for General Users, GC20-1820; System Messages, GC20-1808), with the
 identifier that EMSG ON shows; the return code is the message's number, 1 for an unknown command. What is not theirs:
 QUERY VIRTUAL CPUS is z/VM's (a VM/370 virtual machine has one CPU), and QUERY STORAGE and QUERY CPUS answer for the
-virtual machine, too. Times are virtual.
+virtual machine, too. Times are virtual. What SET sets is kept and shown; EMSG and MSG also do what they say.
 """
 from __future__ import annotations
 

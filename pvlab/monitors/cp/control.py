@@ -1,7 +1,7 @@
 """The instructions that load and store control registers, the prefix and address-space numbers, and that purge."""
 from __future__ import annotations
 
-from pvlab.machine.s390x.faults import SPECIAL_OPERATION, Interruption
+from pvlab.machine.s390x.faults import MONITOR_EVENT, SPECIAL_OPERATION, SPECIFICATION, Interruption
 from pvlab.machine.s390x.storage import PREFIX_AREA, aligned
 from pvlab.monitors.cp.masks import needs_extraction
 from pvlab.monitors.cp.simulation import simulates
@@ -26,7 +26,8 @@ def _load(vm, instruction, size: int) -> None:
 
 
 def _store(vm, instruction, size: int) -> None:
-    data = b"".join((vm.cregs[number] & (1 << size * 8) - 1).to_bytes(size, "big") for number in _registers(instruction))
+    mask = (1 << size * 8) - 1
+    data = b"".join((vm.cregs[number] & mask).to_bytes(size, "big") for number in _registers(instruction))
     vm.logical.write(aligned(vm.machine.effective(instruction.base), size), data)
 
 
@@ -85,3 +86,15 @@ def _extract(number: int, shift: int, name: str):
 
 simulates(0xB226, "epar", privileged=False)(_extract(4, 0, "epar"))
 simulates(0xB227, "esar", privileged=False)(_extract(3, 0, "esar"))
+
+
+@simulates(0xAF, "mc", privileged=False)
+def monitor_call(vm, instruction):
+    """MC: nothing, unless CR8 has the bit of the class; then a program interruption that tells class and code."""
+    kind = instruction.code[1]
+    if kind > 15:
+        raise Interruption(SPECIFICATION)
+    if vm.cregs[8] & 0x8000 >> kind:
+        vm.real.store(0x94, 2, kind)
+        vm.real.store(0xB0, 8, vm.machine.effective(instruction.base))
+        raise Interruption(MONITOR_EVENT)

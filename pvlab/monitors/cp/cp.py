@@ -8,6 +8,9 @@ Read this file, then vm.py (the virtual machine), simulation.py and the files th
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pvlab.devices.backends.lend import ScratchDisk
 from pvlab.errors import PvlabError
 from pvlab.machine.engine import Why
 from pvlab.machine.memory import Dead
@@ -19,17 +22,19 @@ from pvlab.machine.s390x.psw import Psw
 from pvlab.monitors.base import Ended, Monitor
 from pvlab.monitors.cp import (channel_io, clocks, control, facts, keys, masks, service, signals,  # noqa: F401
                                translation)
-from pvlab.monitors.cp.devices import attach_devices
-from pvlab.monitors.cp.diagnose import USER, user_code
+from pvlab.monitors.cp.devices import CONSOLE, attach_devices, scratch_disk
+from pvlab.monitors.cp.diagnose import user_code
 from pvlab.monitors.cp.diagnose.segments import check_segments, room as segments_room
 from pvlab.monitors.cp.paging import LATENCY, PFAULT_BEGUN, PFAULT_DONE, Pager, room as paging_room
 from pvlab.monitors.cp.simulation import INSTRUCTIONS, LOADED, Simulation
+from pvlab.monitors.cp.spin import is_spinning
 from pvlab.monitors.cp.vm import VirtualMachine
 
 _ENTRY_MASK = psw.EXTENDED | psw.BASIC         # as QEMU enters an ELF: supervisor state, 64-bit, everything disabled
 # Where QEMU (hw/s390x/ipl.c) puts the command line of an image that is entered as Linux is, and how much room it has.
 _LINUX_ENTRIES, _PARAMETERS, _PARAMETERS_SIZE = (0x10000, 0x800), 0x10480, 896
 _TIME_SLICE = 50_000                           # virtual nanoseconds, while another virtual CPU could run
+_PATIENCE = 500_000                            # instructions without an exit, after which CP looks what the guest does
 _MOVE_UNIT = 64                                # bytes that MVCL moves in the time of an instruction, or less
 MOST_CPUS = 8
 
@@ -37,12 +42,13 @@ MOST_CPUS = 8
 class Cp(Monitor):
     """Runs an s390x guest.
 
-    cpus: how many virtual CPUs its machine has, if not as many as the guest asks for; all but the first are stopped, and
-    wait for SIGP. epsw_hole: let EPSW, which is not privileged, show the real PSW, as it would to any guest that runs in
-    the real problem state; without it CP stops before the instruction and shows the virtual one. segments: named saved
-    segments, {name: (address, bytes)}, of whole pages, each within the machine's storage or beyond it. frames: so many
-    pages of the guest are in storage at once, if not as many as the guest asks for; the others are on CP's paging disk.
-    page_in: virtual nanoseconds that bringing one in takes (paging.py).
+    cpus: how many virtual CPUs its machine has, if not as many as the guest asks for; all but the first are stopped,
+    and wait for SIGP. epsw_hole: let EPSW, which is not privileged, show the real PSW, as it would to any guest that
+    runs in the real problem state; without it CP stops before the instruction and shows the virtual one. segments:
+    named saved segments, {name: (address, bytes)}, of whole pages, each within the machine's storage or beyond it.
+    frames: so many pages of the guest are in storage at once, if not as many as the guest asks for; the others are on
+    CP's paging disk. page_in: virtual nanoseconds that bringing one in takes (paging.py). typed: lines that somebody
+    types at the console, if not those of the guest.
     """
 
     name = "cp"
@@ -50,13 +56,15 @@ class Cp(Monitor):
     arch = "s390x"
 
     def __init__(self, cpus: int | None = None, epsw_hole: bool = False,
-                 segments: dict[str, tuple[int, bytes]] | None = None, frames: int | None = None, page_in: int = LATENCY):
+                 segments: dict[str, tuple[int, bytes]] | None = None, frames: int | None = None,
+                     page_in: int = LATENCY,
+                 typed: Sequence[str] | None = None):
         if cpus is not None and not 1 <= cpus <= MOST_CPUS:
             raise PvlabError(f"{cpus} virtual CPUs: there can be 1 to {MOST_CPUS}")
         if frames is not None and segments:
             raise PvlabError("named segments cannot be paged: give frames or segments")
         self.cpus, self.epsw_hole, self.segments = cpus, epsw_hole, check_segments(segments or {})
-        self.frames, self.page_in = frames, page_in
+        self.frames, self.page_in, self.typed = frames, page_in, typed
         self._user_codes = {}
 
     def diagnose(self, number: int, name: str = ""):
@@ -67,8 +75,7 @@ class Cp(Monitor):
         def register(function):
             self._user_codes[number] = user_code(number, function, name)
             return function
-        if number not in USER:
-            user_code(number, register)
+        user_code(number, register)          # a wrong number is refused here, and not at the function
         return register
 
     # ------------------------------------------------------------------------------------------- booting
@@ -78,10 +85,15 @@ class Cp(Monitor):
         frames = self.frames if self.frames is not None or self.segments else guest.frames
         room = paging_room(guest.memory) if frames is not None else segments_room(self.segments, guest.memory)
         self.machine = machine = Machine(guest.memory, stop_before=stop_before, room=room)
-        self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self.cpus or guest.cpus)
+        self.board = self.vm = vm = VirtualMachine(machine, self.trace, lambda: self.now, self._sleep,
+                                                   self.cpus or guest.cpus)
         vm.user_codes = self._user_codes
         vm.segments = self.segments
-        attach_devices(vm)
+        if isinstance(self.disk, ScratchDisk):
+            self.disk = scratch_disk()
+        attach_devices(vm, self.disk)
+        for line in guest.typed if self.typed is None else self.typed:
+            vm.channels.by_device_number(CONSOLE).device.type(line)
         if frames is not None:
             vm.pager = Pager(machine, frames, self.page_in, self._sleep)
         for address, data, size in guest.image.segments:
@@ -96,7 +108,7 @@ class Cp(Monitor):
             cpu.running = False
             cpu.saved = machine.save_cpu()
         vm.load_psw(Psw(_ENTRY_MASK, guest.image.entry))
-        self._slice_end = _TIME_SLICE
+        self._slice_end, self._seen = _TIME_SLICE, 0
 
     # ------------------------------------------------------------------------------------------- between two entries
     def take_interrupt(self) -> int | None:
@@ -108,7 +120,7 @@ class Cp(Monitor):
             vm.run_events()
             if vm.cpu.running and vm.deliver():
                 continue
-            others = [cpu for cpu in vm.cpus if cpu is not vm.cpu and self._can_run(cpu)]
+            others = [cpu for cpu in vm.cpus if cpu is not vm.cpu and self._can_run(cpu)] if len(vm.cpus) > 1 else ()
             if not self._can_run(vm.cpu):
                 if others:
                     self.dispatch_cpu(others[0])
@@ -122,11 +134,28 @@ class Cp(Monitor):
                     continue
             self._before_entry()
             if not others:
-                return None
+                if vm.next_event() is None:
+                    return None
+                if self._skip_spinning():
+                    continue
+                return self.machine.instructions + _PATIENCE
             if self.machine.instructions >= self._slice_end:
                 self.dispatch_cpu(self._next_cpu(others))
                 continue
             return self._slice_end
+
+    def _skip_spinning(self) -> bool:
+        """Nothing has happened for a while, but something will: if the guest only waits for it, let virtual time
+        pass."""
+        spent, self._seen = self.machine.instructions - self._seen, self.machine.instructions
+        if spent < _PATIENCE:
+            return False
+        why = is_spinning(self.machine)
+        if why is None:
+            self._sleep(max(self.vm.next_event() - self.now, 0))
+        elif why is not Why.DEADLINE:
+            self.dispatch(why)
+        return True
 
     def _before_entry(self) -> None:
         vm = self.vm
@@ -167,9 +196,10 @@ class Cp(Monitor):
         self._idle += max(event - self.now, 0)
         self._visits += 1
 
-    # ------------------------------------------------------------------------------------------- the stops of the engine
+    # ------------------------------------------------------------------------------------------- the stops of the
+    # engine
     def dispatch(self, why: Why) -> None:
-        self._visits += 1
+        self._visits += 2            # a stop takes the host twice as long as one of the x86
         machine = self.machine
         if why is Why.EXCEPTION and machine.stopped_by_svc:
             self._supervisor_call()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from pvlab.devices.backends.disk import Disk, MemoryDisk, patterned
+from pvlab.devices.backends.disk import Disk, patterned
+from pvlab.devices.backends.lend import ScratchDisk
 from pvlab.devices.channel.console import Console
 from pvlab.devices.channel.dasd import Dasd
 from pvlab.devices.channel.reader import CardReader
@@ -16,6 +17,7 @@ from pvlab.machine.s390x.storage import Storage
 CONSOLE, READER, SYSTEM_DISK, USER_DISK = 0x009, 0x00C, 0x190, 0x191
 _CYLINDER = 19 * 6 * 4                # sectors of a 3330 cylinder of 2048-byte records
 _CYLINDERS = 10
+_CCW, _MOVED = 100, 64                # what a CCW weighs (some ten microseconds), and bytes that weigh 1
 
 
 class ChannelStorage:
@@ -48,11 +50,21 @@ def system_disk() -> Disk:
     return patterned(_CYLINDERS * _CYLINDER, "190", read_only=True)
 
 
-def attach_devices(vm, disk: Disk | None = None) -> None:
-    """Give the virtual machine its channel subsystem and devices. `disk` is behind 191; an empty one unless given."""
+def weigh(vm, ccws: int, size: int) -> None:
+    """CP has carried out so many CCWs, and moved so many bytes."""
+    vm.weigh(ccws * _CCW + size / _MOVED)
+
+
+def scratch_disk() -> Disk:
+    """What is behind 191 where nobody gave a disk: ten cylinders, too."""
+    return ScratchDisk(_CYLINDERS * _CYLINDER)
+
+
+def attach_devices(vm, disk: Disk) -> None:
+    """Give the virtual machine its channel subsystem and devices. `disk` is behind 191."""
     vm.block_io = {}          # subchannel number: what DIAGNOSE X'250' has initialised
     vm.channels = ChannelSubsystem(ChannelStorage(vm.absolute, vm.keys))
-    vm.channels.attach(CONSOLE, Console(vm.console.output))
+    vm.channels.attach(CONSOLE, Console(vm.console.write))
     vm.channels.attach(READER, CardReader())
     vm.channels.attach(SYSTEM_DISK, Dasd(system_disk()))
-    vm.channels.attach(USER_DISK, Dasd(disk or MemoryDisk(bytes(_CYLINDERS * _CYLINDER * 512))))
+    vm.channels.attach(USER_DISK, Dasd(disk))

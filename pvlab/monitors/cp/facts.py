@@ -22,7 +22,8 @@ FACILITIES = {
     32: "compare and swap and store", 33: "compare and swap and store 2", 34: "general instructions extension",
     35: "execute extensions", 37: "floating-point extension", 41: "floating-point support enhancements",
     45: "distinct operands, load/store on condition, population count", 49: "miscellaneous instructions 1",
-    51: "local TLB clearing", 129: "vector", 138: "z/Architecture is the only mode",
+    51: "local TLB clearing", 75: "access-exception fetch/store indication", 129: "vector",
+    138: "z/Architecture is the only mode",
 }
 
 
@@ -56,8 +57,8 @@ def store_facility_list(vm, instruction):
 
 @simulates(0xB2B0, "stfle", privileged=False)
 def store_facility_list_extended(vm, instruction):
-    """STFLE: GR0's last byte is the room in doublewords, less one; afterwards it is the need. It does not trap: CP stops
-    before it."""
+    """STFLE: GR0's last byte is the room in doublewords, less one; afterwards it is the need. It does not trap: CP
+    stops before it."""
     address = aligned(vm.machine.effective(instruction.base), 8)
     data = facility_bytes()
     room, need = (vm.regs[0] & 0xFF) + 1, len(data) // 8
@@ -68,8 +69,8 @@ def store_facility_list_extended(vm, instruction):
 
 @simulates(0xB98D, "epsw", privileged=False)
 def extract_psw(vm, instruction):
-    """EPSW: not privileged, so it shows the real PSW: a hole. CP stops before it (unless the monitor is told not to) and
-    gives the guest the virtual PSW's mask."""
+    """EPSW: not privileged, so it shows the real PSW: a hole. CP stops before it (unless the monitor is told not to)
+    and gives the guest the virtual PSW's mask."""
     r1, r2 = instruction.rre
     mask = vm.psw.mask
     vm.set_word(r1, mask >> 32)

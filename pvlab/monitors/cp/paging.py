@@ -37,8 +37,8 @@ class Handshake(NamedTuple):
 
 
 def room(storage: int) -> int:
-    """Bytes that CP's tables for so much storage take."""
-    return _SEGMENTS + 2048 * -(-storage // _MEGABYTE) + PAGE
+    """Bytes that CP's low core and tables for so much storage take."""
+    return PREFIX_AREA + _SEGMENTS + 2048 * -(-storage // _MEGABYTE) + PREFIX_AREA
 
 
 class Pager:
@@ -58,31 +58,28 @@ class Pager:
         machine.ram.fetch = self.fetch
 
     def _build_tables(self) -> None:
-        """One segment table and a page table for each megabyte, behind the guest's storage."""
-        size, base = self._ram.size, -(-self._ram.size // PAGE) * PAGE
-        self._page_tables = base + _SEGMENTS
+        """CP's own low core, a segment table and a page table for each megabyte, all behind the guest's storage."""
+        size = self._ram.size
+        low = -(-size // PREFIX_AREA) * PREFIX_AREA
+        segments = low + PREFIX_AREA
+        self._low, self._page_tables = low, segments + _SEGMENTS
         megabytes = -(-size // _MEGABYTE)
         for i in range(_SEGMENTS // 8):
-            entry = self._page_tables + i * 2048 if i < megabytes else 0x20
-            self._store(base + i * 8, entry)
+            self._store(segments + i * 8, self._page_tables + i * 2048 if i < megabytes else 0x20)
         for page in range(0, megabytes * _MEGABYTE, PAGE):
             self._store(self._page_tables + page // PAGE * 8, page | _INVALID)
         end = self._page_tables + megabytes * 2048
-        self.machine.map_hidden(base, -(-end // PAGE) * PAGE)
-        self.machine.host_space = base | 3       # a segment table of the greatest length
+        self.machine.map_hidden(low, -(-end // PAGE) * PAGE)
+        self.machine.host_space = segments | 3, low      # a segment table of the greatest length
 
     def _store(self, address: int, value: int) -> None:
         self._ram.bytes[address:address + 8] = value.to_bytes(8, "big")
 
-    def _swap(self, page: int) -> int:
-        """The absolute address of a page from its real one, or the other way round."""
-        prefix = self._prefix
-        return page + prefix if page < PREFIX_AREA else page - prefix if 0 <= page - prefix < PREFIX_AREA else page
-
     def _update(self, page: int) -> None:
-        """The entry of an absolute page: it is missing where the page has no frame."""
-        real = self._swap(page)
-        self._store(self._page_tables + real // PAGE * 8, real | (0 if page in self.resident else _INVALID))
+        """The entry of an absolute page, missing where it has no frame. The guest's real address finds it, by the
+        guest's prefix; in it stands the real address by CP's own."""
+        entry = self._page_tables + swap(page, self._prefix) // PAGE * 8
+        self._store(entry, swap(page, self._low) | (0 if page in self.resident else _INVALID))
 
     def is_out(self, page: int) -> bool:
         """On the paging disk, so that bringing it in takes time."""
@@ -131,8 +128,8 @@ class Pager:
             self.machine.flush()
 
     def before_entry(self) -> None:
-        """See to it that the tables are those of the CPU that is about to run, which has its own prefix. A guest with DAT on
-        walks its own tables, and needs all of its pages."""
+        """See to it that the tables are those of the CPU that is about to run, which has its own prefix. A guest with
+        DAT on walks its own tables, and needs all of its pages."""
         prefix = self.machine.env.prefix
         if prefix != self._prefix:
             pages = [area + offset for area in (0, self._prefix, prefix) for offset in (0, PAGE)]
@@ -146,3 +143,8 @@ class Pager:
                 self.page_in(page)
         elif not translating:
             self._all_in = False
+
+
+def swap(page: int, prefix: int) -> int:
+    """The absolute address of a page from its real one, or the other way round."""
+    return page + prefix if page < PREFIX_AREA else page - prefix if 0 <= page - prefix < PREFIX_AREA else page

@@ -105,7 +105,7 @@ def _write_event_mask(vm, block: bytearray) -> int:
         return INCONSISTENT
     masks = [int.from_bytes(block[12 + i * size:12 + i * size + size].ljust(4, b"\0")[:4], "big") for i in range(2)]
     vm.sclp.receives, vm.sclp.sends = masks
-    for i, mask in ((2, 0), (3, _MESSAGE_MASK | _ASCII_MASK)):      # what SCLP sends: nothing; what it takes
+    for i, mask in ((2, _MESSAGE_MASK | _ASCII_MASK), (3, 0)):      # what SCLP takes, and what it sends: nothing
         block[12 + i * size:12 + (i + 1) * size] = mask.to_bytes(4, "big").ljust(size, b"\0")[:size]
     return DONE
 
@@ -170,4 +170,5 @@ def _print_message(vm, content: bytes) -> int:
 
 
 _COMMANDS = {READ_SCP_INFO: _read_scp_info, READ_SCP_INFO_FORCED: _read_scp_info, READ_CPU_INFO: _read_cpu_info,
-             WRITE_EVENT_DATA: _write_event_data, READ_EVENT_DATA: _read_event_data, WRITE_EVENT_MASK: _write_event_mask}
+             WRITE_EVENT_DATA: _write_event_data, READ_EVENT_DATA: _read_event_data,
+                 WRITE_EVENT_MASK: _write_event_mask}

@@ -4,8 +4,9 @@
     def set_prefix(vm, instruction): ...
 
 A simulation gets the virtual machine (vm.py) and the decoded instruction, and changes the one as the other says. It
-answers None, and CP steps over the instruction, or LOADED, where it has loaded a PSW itself. It raises Interruption for what the guest's
-program is to be interrupted by; then the instruction has not been executed. The name is the reason in the trace.
+answers None, and CP steps over the instruction, or LOADED, where it has loaded a PSW itself. It raises Interruption for
+what the guest's program is to be interrupted by; then the instruction has not been executed. The name is the reason in
+the trace.
 """
 from __future__ import annotations
 

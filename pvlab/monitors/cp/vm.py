@@ -17,17 +17,15 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pvlab.machine.s390x import faults, psw
-from pvlab.machine.s390x.faults import (CLOCK_COMPARATOR, CP_SERVICE, CPU_TIMER, EMERGENCY_SIGNAL, EXTERNAL_CALL,
-                                        INTERRUPT_KEY, SERVICE_SIGNAL, Interruption)
 from pvlab.machine.s390x.machine import Machine
 from pvlab.machine.s390x.psw import Psw
 from pvlab.machine.s390x.storage import PAGE
-from pvlab.monitors.base import Ended
 from pvlab.monitors.cp import commands
 from pvlab.monitors.cp.facts import cpu_id
+from pvlab.monitors.cp.interruptions import Interruptions
 from pvlab.monitors.cp.keys import StorageKeys
 from pvlab.monitors.cp.service import ServiceProcessor
 from pvlab.monitors.cp.vcpu import NEVER, OWN, VirtualCpu
@@ -39,59 +37,41 @@ if TYPE_CHECKING:
 # is a microsecond; it counts from 1 January 1900, so there are 512/125 units to a nanosecond.
 EPOCH = (26_511 * 86_400 * 1_000_000) << 12
 _UNITS, _NANOSECONDS = 512, 125
-_AFP = 1 << 18                 # CR0: additional floating-point registers
+_PRINTING = 10                 # what a byte on the console weighs: it stays in the host's memory
 _STATUS = 0x1200               # where a CPU's status is stored: real addresses, from here on
 
 
-class IoInterruption(NamedTuple):
-    """What a subchannel presents: subsystem-identification word, interruption parameter, identification word."""
-
-    sid: int
-    parameter: int
-    word: int
-
-
-class NoChannels:
-    """A channel subsystem without a device."""
-
-    def pending(self, mask: int) -> bool:
-        """Whether an interruption of one of these subclasses waits (8 bits, subclass 0 first)."""
-        return False
-
-    def take(self, mask: int) -> IoInterruption:
-        """The most urgent of them, which then waits no longer."""
-        raise LookupError("no I/O interruption is pending")
-
-
 class Console:
-    """Everything that the virtual machine's console has shown."""
+    """Everything that the virtual machine's console has shown. `weigh` is told how many bytes come."""
 
-    def __init__(self):
-        self.output = bytearray()
+    def __init__(self, weigh: Callable[[int], None]):
+        self.output, self._weigh = bytearray(), weigh
 
     def write(self, data: bytes) -> None:
+        self._weigh(len(data))
         self.output += data
 
 
-class VirtualMachine:
-    """machine: the real one. trace: where interruptions are noted. clock: virtual time in nanoseconds."""
+class VirtualMachine(Interruptions):
+    """machine: the real one. trace: where interruptions are noted. clock: virtual time in nanoseconds; sleep: lets some
+    of it pass."""
 
-    def __init__(self, machine: Machine, trace: Trace, clock: Callable[[], int], cpus: int = 1,
-                 userid: str = "PVLAB"):
-        self.machine, self.trace, self._clock = machine, trace, clock
+    def __init__(self, machine: Machine, trace: Trace, clock: Callable[[], int], sleep: Callable[[int], None],
+                 cpus: int = 1, userid: str = "PVLAB"):
+        self.machine, self.trace, self._clock, self.sleep = machine, trace, clock, sleep
         self.regs, self.cregs, self.env = machine.regs, machine.cregs, machine.env
         self.real, self.absolute, self.logical = machine.real, machine.absolute, machine.logical
         self.userid = userid
         self.user_codes = {}               # DIAGNOSE codes of the system's own users: {number: Code}
-        self.console = Console()
+        self.console = Console(lambda size: self.weigh(size * _PRINTING))
         self.cpus = [VirtualCpu(address) for address in range(cpus)]
         self.cpu = self.cpus[0]
-        self.channels = NoChannels()
+        self.channels = None               # see devices.py
         self.keys = StorageKeys(machine.ram.size)
         self.sclp = ServiceProcessor()
         self.settings = dict(commands.SETTINGS)
         self.cpu_id = cpu_id
-        self.tod_offset = 0
+        self.tod_offset = self._tod_read = 0
         self.service_signals: deque[int] = deque()                      # parameters of SCLP's external interruptions
         self.cp_services: deque[tuple[int, int, int]] = deque()         # (CPU address field, parameter, token)
         self.interrupt_key = False
@@ -106,7 +86,11 @@ class VirtualMachine:
         self.yielded: VirtualCpu | None = None                          # the current CPU gave way, to this or any other
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._events_made = 0
-        self._last_interruption: tuple | None = None
+
+    def weigh(self, work: float) -> None:
+        """The host does something for the guest that takes it as long as so many hundredths of a stop: see ALLOWANCE in
+        base.py, which limits it."""
+        self.machine.state.extra += int(work)
 
     # ------------------------------------------------------------------------------------------- the virtual PSW
     @property
@@ -143,119 +127,6 @@ class VirtualMachine:
         """Write the low 32 bits of a register, and leave the rest."""
         self.regs[register] = self.regs[register] & ~0xFFFFFFFF | value & 0xFFFFFFFF
 
-    # ------------------------------------------------------------------------------------------- interruptions
-    def program_interruption(self, what: Interruption, size: int) -> None:
-        """Interrupt the guest's program for what the instruction at the PSW, `size` bytes long, has met."""
-        if what.address is not None and what.code in faults.TRANSLATION | {faults.PROTECTION}:
-            space = self.psw.mask >> 46 & 3
-            self.real.store(0xA8, 8, what.address & ~0xFFF | space | (4 if what.code == faults.PROTECTION else 0))
-        if what.code == faults.DATA:
-            self.real.store(0x90, 4, what.dxc)
-            if self.cregs[0] & _AFP:
-                self.env.fpc = self.env.fpc & ~0xFF00 | what.dxc << 8
-        old = self.psw
-        if what.code not in faults.NULLIFYING:
-            old = Psw(old.mask, psw.wrap(old.mask, old.address + size))
-        self._interrupt(faults.PROGRAM_CHECK, old, size, what.code)
-
-    def svc_interruption(self, size: int, number: int) -> None:
-        """The PSW stands behind the SUPERVISOR CALL already."""
-        self._interrupt(faults.SVC, self.psw, size, number)
-
-    def external_interruption(self, code: int, cpu: int = 0, parameter: int = 0, token: int | None = None) -> None:
-        self.real.store(0x80, 4, parameter)
-        self.real.store(0x84, 2, cpu)
-        if token is not None:
-            self.real.store(0x11B8, 8, token)
-        self._interrupt(faults.EXTERNAL, self.psw, 0, code)
-
-    def io_interruption(self, what: IoInterruption) -> None:
-        self.real.store(0xB8, 4, what.sid)
-        self.real.store(0xBC, 4, what.parameter)
-        self.real.store(0xC0, 4, what.word)
-        self._interrupt(faults.IO, self.psw, 0, what.sid & 0xFFFF)
-
-    def restart_interruption(self) -> None:
-        self._interrupt(faults.RESTART, self.psw, 0, 0)
-
-    def _interrupt(self, kind: tuple[int, int], old: Psw, size: int, code: int) -> None:
-        """Swap PSWs through low core. Nothing ends a loop of interruptions on a real CPU; a run it ends."""
-        name = faults.CLASSES[kind]
-        if kind is faults.PROGRAM_CHECK:
-            name = f"program:{faults.PROGRAM.get(code, 'other')}"
-            self.real.store(0x8C, 4, size << 16 | code)
-        elif kind is faults.SVC:
-            self.real.store(0x88, 4, size << 16 | code)
-        elif kind is faults.EXTERNAL:
-            self.real.store(0x86, 2, code)
-        self.trace.events.add(name, old.address, "", self.machine.instructions)
-        self.real.write(kind[0], old.to_bytes())
-        new = Psw.of(self.real.read(kind[1], 16))
-        mark = (kind, old, code, new, self.machine.instructions)
-        if mark == self._last_interruption or not new.valid and kind is faults.PROGRAM_CHECK:
-            raise Ended("crashed", self._loop(kind, new, code))
-        self._last_interruption = mark
-        self.load_psw(new)
-
-    def _loop(self, kind: tuple[int, int], new: Psw, code: int) -> str:
-        name = faults.CLASSES[kind]
-        why = f"the {name} new PSW at {kind[1]:#x} ({new})"
-        if not new.valid:
-            return f"a program-interruption loop: {why} is invalid"
-        what = f" ({faults.PROGRAM.get(code, 'program')} exception)" if kind is faults.PROGRAM_CHECK else f" {code:#06x}"
-        return f"a loop of {name} interruptions{what}: {why} leads into the next one, and no instruction is executed"
-
-    def pending(self, cpu: VirtualCpu) -> bool:
-        """Whether an interruption waits that this CPU is enabled for."""
-        return (cpu.restart or self._external(cpu) is not None
-                or bool(cpu.own & psw.IO) and self.channels.pending(self._io_mask(cpu)))
-
-    def deliver(self) -> bool:
-        """Deliver the most urgent pending interruption that the current CPU is enabled for; True if there was one."""
-        cpu = self.cpu
-        code = None if cpu.restart else self._external(cpu)
-        if cpu.restart:
-            cpu.restart = False
-            self.restart_interruption()
-        elif code is not None:
-            self._deliver_external(cpu, code)
-        elif cpu.own & psw.IO and self.channels.pending(self._io_mask(cpu)):
-            self.io_interruption(self.channels.take(self._io_mask(cpu)))
-        else:
-            return False
-        return True
-
-    def _io_mask(self, cpu: VirtualCpu) -> int:
-        """The interruption subclasses that CR6 enables: 8 bits, subclass 0 first."""
-        return self.control_register(cpu, 6) >> 24 & 0xFF
-
-    def _external(self, cpu: VirtualCpu) -> int | None:
-        """The code of the most urgent external interruption that the CPU can take."""
-        if not cpu.own & psw.EXTERNAL:
-            return None
-        masks = self.control_register(cpu, 0)
-        candidates = ((INTERRUPT_KEY, 0x40, self.interrupt_key), (EMERGENCY_SIGNAL, 0x4000, cpu.emergencies),
-                      (EXTERNAL_CALL, 0x2000, cpu.caller is not None),
-                      (CLOCK_COMPARATOR, 0x800, self.tod > cpu.comparator), (CPU_TIMER, 0x400, self.cpu_timer(cpu) >> 63),
-                      (SERVICE_SIGNAL, 0x200, self.service_signals), (CP_SERVICE, 0x200, self.cp_services))
-        return next((code for code, mask, there in candidates if masks & mask and there), None)
-
-    def _deliver_external(self, cpu: VirtualCpu, code: int) -> None:
-        field = parameter = 0
-        token = None
-        if code == INTERRUPT_KEY:
-            self.interrupt_key = False
-        elif code == EMERGENCY_SIGNAL:
-            field = min(cpu.emergencies)
-            cpu.emergencies.remove(field)
-        elif code == EXTERNAL_CALL:
-            field, cpu.caller = cpu.caller, None
-        elif code == SERVICE_SIGNAL:
-            parameter = self.service_signals.popleft()
-        elif code == CP_SERVICE:
-            field, parameter, token = self.cp_services.popleft()
-        self.external_interruption(code, field, parameter, token)
-
     # ------------------------------------------------------------------------------------------- time
     @property
     def now(self) -> int:
@@ -266,6 +137,14 @@ class VirtualMachine:
     def tod(self) -> int:
         """The TOD clock: 64 bits, bit 51 is a microsecond."""
         return (EPOCH + self.now * _UNITS // _NANOSECONDS + self.tod_offset) & NEVER
+
+    def read_tod(self) -> int:
+        """What STORE CLOCK stores: never the same microsecond twice. A second look waits for the clock's next step, as
+        on the models of System/370; so a guest that waits by the clock gets there."""
+        if self.tod >> 12 == self._tod_read:
+            self.sleep(((self._tod_read + 1 << 12) - self.tod) * _NANOSECONDS // _UNITS + 1)
+        self._tod_read = self.tod >> 12
+        return self.tod
 
     def set_tod(self, value: int) -> None:
         self.tod_offset += value - self.tod

@@ -111,14 +111,14 @@ CELLS = {
     "abort": ("import os\nos.abort()", "signal 6"),
     "segmentation fault": ("import ctypes\ndef double(n): ctypes.string_at(0)", "signal 11"),
     "stack overflow": ("def double(n): return double(n)", "RecursionError"),
-    "endless loop": ("while True: pass", "CPU time"),
-    "endless loop when asked": ("def double(n):\n    while True: pass", "CPU time"),
+    "endless loop": ("while True: pass", "CPU time|no answer within"),
+    "endless loop when asked": ("def double(n):\n    while True: pass", "CPU time|no answer within"),
     "endless loop that ignores the limit": ("""
         import signal
         signal.signal(signal.SIGXCPU, lambda *a: None)
         while True: pass""", "CPU time|no answer within"),
-    "endless sleep": ("import time\ndef double(n): time.sleep(10**6)", "no answer within 3 seconds"),
-    "a stop": ("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "no answer within 3 seconds"),
+    "endless sleep": ("import time\ndef double(n): time.sleep(10**6)", "no answer within 4 seconds"),
+    "a stop": ("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "no answer within 4 seconds"),
     "fork bomb": ("""
         import os
         while True:
@@ -135,7 +135,7 @@ CELLS = {
         for i in range(1000):
             with open(f'file{i}', 'wb') as file: file.write(bytes(1 << 20))""", "OSError"),
     "one huge file": ("open('huge', 'wb').write(bytes(1 << 24))", "OSError"),
-    "answer flood": ("def double(n): return ['x' * 1000] * 10**5", "too large"),
+    "answer flood": ("def double(n): return ['x' * 1000] * 10**4", "too large"),
     "answer flood on the pipe": ("""
         import os
         def double(n):

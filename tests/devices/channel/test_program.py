@@ -2,7 +2,7 @@
 import pytest
 
 from pvlab.devices.channel import formats as f
-from pvlab.devices.channel.program import LONGEST, State
+from pvlab.devices.channel.program import LONGEST, MOST, State
 from devices.channel.world import DATA, PROGRAM, SIZE, Scripted, Storage, carry_out
 
 E, IL, PGM, PROT = f.ENDED, f.INCORRECT_LENGTH, f.PROGRAM_CHECK, f.PROTECTION_CHECK
@@ -179,7 +179,7 @@ def test_key_controlled_protection(key, where, code, status):
 
 def test_a_chain_that_closes_on_itself_is_bounded():
     done, _ = carry_out(Scripted(), [(0x0B, f.CC, 1, 0), (0x08, 0, 0, PROGRAM)])
-    assert done.state is State.ENDLESS and done._steps == LONGEST + 1
+    assert done.state is State.ENDLESS and done.steps == LONGEST + 1
 
 
 def test_sense_and_sense_id():
@@ -191,3 +191,9 @@ def test_sense_and_sense_id():
     assert (done.status, done.count) == (0, 9)
     done, storage = carry_out(device, [(f.SENSE, 0, 1, DATA)])
     assert storage.read(DATA, 1) == b"\0", "sense is given once"
+
+
+def test_a_chain_that_moves_without_end_is_bounded():
+    device = Scripted()
+    done, _ = carry_out(device, [(0x01, f.CC, 0xFFFF, 0), (0x08, 0, 0, PROGRAM)])
+    assert done.state is State.ENDLESS and MOST < done.moved < MOST + 0x10000

@@ -234,17 +234,19 @@ def test_console_round_trip():
     found = scsw(css.test(SCHID)[1])
     assert (found["control"], found["device"], found["count"]) == (f.F_START | OK, f.ENDED, 69)
     assert to_text(storage.read(DATA, 11)) == "Maréchal 42"
+    assert console.output.decode() == "WHO ARE YOU?\nMaréchal 42\n"
 
 
 def test_what_is_typed_unasked_is_an_attention_and_stays_in_the_queue():
-    console = Console(bytearray(b"before\n"))
+    paper = bytearray(b"before\n")
+    console = Console(paper.extend)
     css, storage, _ = subsystem(console)
     console.type("one")
     console.type("two")
     assert scsw(css.test(SCHID)[1]) == {"flags": 0, "control": f.S_ALERT | f.S_PENDING, "address": 0,
                                         "device": f.ATTENTION, "status": 0, "count": 0}
     storage.write(PROGRAM, ccws((READ_INQUIRY, f.SLI | f.CC, 80, DATA), (0x0B, f.CC, 1, 0), (0x01, 0, 3, DATA)))
-    assert css.start(SCHID, orb()) == 0 and console.output == b"before\none"
+    assert css.start(SCHID, orb()) == 0 and paper == b"before\none\none"
     assert console.waiting_lines == 1
 
 

@@ -1,7 +1,7 @@
 """Drivers of public systems, followed step by step: which registers they touch, in which order, and what they expect.
 
-Each sequence was read in the named source. Debian's U-Boot 2023.01 for ARM64, unchanged but for its MMU, was run on a
-bare engine as well: it scans, reads and writes sectors and pings over these devices.
+Each sequence was read in the named source. Debian's U-Boot 2023.01 was run on bare engines as well, for RISC-V as it is
+and for ARM64 with the MMU left off: it scans, reads and writes sectors, and pings over these devices.
 """
 import struct
 

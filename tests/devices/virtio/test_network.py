@@ -4,7 +4,7 @@ import pytest
 from pvlab.devices.backends.network import Peer, Port, Switch, digest_of, packet
 from pvlab.devices.virtio import network as net
 from pvlab.devices.virtio.driver import Driver
-from pvlab.devices.virtio.mmio import CONFIG_CHANGE, NEEDS_RESET, USED_BUFFER, VERSION_1
+from pvlab.devices.virtio.mmio import CONFIG_CHANGE, NEEDS_RESET, USED_BUFFER, VERSION_1, Worker
 from pvlab.devices.virtio.network import RECEIVE, TRANSMIT, VirtioNetwork
 from pvlab.devices.virtio.queue import EVENT_IDX
 from tests.devices.virtio.bench import Bare
@@ -173,3 +173,15 @@ def test_a_monstrous_packet_is_returned_and_not_sent():
     driver.queues[TRANSMIT].add((0, 600_000, False), (0, 600_000, False))
     assert driver.queues[TRANSMIT].take() is not None
     assert (device.port.sent, device.port.dropped) == (0, 1)
+
+
+@pytest.mark.parametrize("worker", [None, Worker(lambda: 1000, 0, 0)])
+def test_an_answer_that_breaks_the_receive_queue_ends_the_sending_too(worker):
+    """The peer answers while the packet is being sent, and its answer finds a ring that no device can follow."""
+    machine, device, driver = started(port=Port(Peer(echo=True)), worker=worker)
+    driver.queues[RECEIVE].add((0x8000, 12, False))
+    driver.send(packet(1))
+    device.advance()
+    assert device.next_event() is None
+    assert "queue 0: a receive buffer with 12 bytes to read" in device.broken
+    assert driver.queues[TRANSMIT].take() is None

@@ -93,7 +93,7 @@ def test_it_needs_memory_and_three_addresses_only():
         decode_ring(memory, 0x100, 0x200, 0xFFF, 2)
 
 
-@pytest.mark.parametrize("size, done", [(8, 0), (8, 30), (64, 0), (64, 200)])
+@pytest.mark.parametrize("size, done", [(8, 30), (64, 0), (64, 200)])
 def test_the_picture_carries_the_same_as_a_table(size, done):
     device, driver = started(size=size)
     for _ in range(done):
@@ -104,7 +104,7 @@ def test_the_picture_carries_the_same_as_a_table(size, done):
     assert picture.png.startswith(b"\x89PNG")
     shown = picture.table.text()
     assert shown.count("offered") == 3 and f"available index    {done + 1}".split()[-1] in shown
-    assert len(picture.table.rows) <= 3 * 12 + 4
+    assert len(picture.table.rows) <= 3 * 8 + 4
     assert picture.alt.startswith(f"a ring: available index {done + 1}, used index {done}; 1 offered")
 
 
@@ -124,6 +124,7 @@ def test_the_widget_steps(steps, monkeypatch):
         kernel = object()
     monkeypatch.setattr(IPython, "get_ipython", Shell)
     monkeypatch.delenv("PVLAB_STATIC")
+    monkeypatch.setattr("pvlab.picture.Picture.png", b"a picture")     # what is drawn is tested above, and takes its time
     widget = pvlab.ring_viewer(steps)
     choice, buttons = widget.container.children[1].children
     back, forward = buttons.children

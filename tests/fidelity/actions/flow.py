@@ -1,8 +1,8 @@
-"""Calls, returns and jumps of every form; code that is entered in the middle of an instruction; faults in a unit's middle."""
+"""Calls, returns and jumps of every form; code entered in the middle of an instruction; faults in a unit's middle."""
 import functools
 
 from fidelity import world as w
-from fidelity.programs import FOR_TRANSLATION, action, word
+from fidelity.programs import FOR_TRANSLATION, FREE, action, word
 from machine.assembler import EAX, EBX, ECX, EDI, ESI, ESP, u32
 
 RINGS = 0, 0, 0, 3
@@ -68,7 +68,7 @@ def indirect_calls(p, r):
     code.set(TABLE + 4, second)
     choice = r.randrange(5)
     if choice == 0:
-        register = r.choice((0, 1, 2, 3, 5, 6, 7))
+        register = r.choice(FREE)
         code.mov(register, second)
         p.mark("indirect-call")
         code("ff", bytes([0xD0 | register]))
@@ -91,7 +91,7 @@ def indirect_jumps(p, r):
     code = p.code
     choice = r.randrange(4)
     if choice == 0:
-        register = r.choice((0, 1, 2, 3, 5, 6, 7))
+        register = r.choice(FREE)
         hole = code.hole(bytes([0xB8 | register]).hex())
         p.mark("indirect-jump")
         code("ff", bytes([0xE0 | register]), "43" * r.randrange(3))
@@ -155,7 +155,7 @@ def loops(p, r):
     code = p.code
     code.mov(ECX, r.randrange(1, 9))
     p.mark("loop")
-    code("40 a8 02", r.choice(("e2 fb", "e1 fb", "e0 fb", "67 e2 fa")))   # 1: inc %eax; test $2, %al; loop, loope, loopne 1b
+    code("40 a8 02", r.choice(("e2 fb", "e1 fb", "e0 fb", "67 e2 fa")))   # 1: inc %eax; test $2, %al; loop… 1b
     code.mov(ECX, r.choice((0, 1, 0x10000)))
     p.mark("loop")
     code(r.choice(("e3 01 43", "67 e3 01 43")))                           # jecxz 1f; inc %ebx; 1:
@@ -166,7 +166,7 @@ def conditions(p, r):
     """All conditions, on flags of one comparison after the other."""
     code = p.code
     for condition in r.sample(range(16), 6):
-        code("39" if r.random() < 0.7 else "85", bytes([0xC0 | r.choice((0, 1, 2, 3, 5, 6, 7)) << 3 | r.choice((0, 3, 7))]))
+        code("39" if r.random() < 0.7 else "85", bytes([0xC0 | r.choice(FREE) << 3 | r.choice((0, 3, 7))]))
         p.mark("condition")
         code(r.choice((b"", b"\x2e", b"\x3e")), bytes([0x70 | condition, 1]) if r.random() < 0.5 else
              b"\x0f" + bytes([0x80 | condition]) + u32(1), "46")

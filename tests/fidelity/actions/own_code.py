@@ -1,4 +1,4 @@
-"""Code that writes over itself: the next instruction, the same unit, another one, through another mapping, in a loop."""
+"""Code that writes over itself: the next instruction, the same unit, another one; in a loop, by another mapping."""
 from fidelity import world as w
 from fidelity.actions.flow import RINGS, function, map_page, translated
 from fidelity.programs import word

@@ -1,12 +1,12 @@
 """Sensitive instructions in ring 0, where a kernel executes them, and interrupts that they let in."""
 from fidelity import world as w
 from fidelity.actions.flow import function, translated
-from fidelity.programs import ARITHMETIC, DIRECTION, IDENT, INTERRUPT, IOPL, TRAP, place
+from fidelity.programs import ARITHMETIC, DIRECTION, FREE, IDENT, INTERRUPT, IOPL, TRAP, place
 from machine.assembler import EAX, EBX, ECX, ESP, u32
 
-SELECTORS = (0, 3, 4, w.KERNEL_CODE, w.KERNEL_DATA, w.CODE_OF[1], w.CODE_OF[3], w.DATA_OF[2], w.USER_DATA, w.TASK, w.TASK2,
-             w.LOCAL, w.LOCAL_DATA, w.CONFORMING, w.ABSENT_DATA, w.ABSENT_CODE, w.READ_ONLY, w.EXECUTE_ONLY, w.BASED_CODE,
-             w.CODE16, w.FIRST_GATE, w.FIRST_GATE + 16, 0xFFF8)
+SELECTORS = (0, 3, 4, w.KERNEL_CODE, w.KERNEL_DATA, w.CODE_OF[1], w.CODE_OF[3], w.DATA_OF[2], w.USER_DATA, w.TASK,
+             w.TASK2, w.LOCAL, w.LOCAL_DATA, w.CONFORMING, w.ABSENT_DATA, w.ABSENT_CODE, w.READ_ONLY, w.EXECUTE_ONLY,
+             w.BASED_CODE, w.CODE16, w.FIRST_GATE, w.FIRST_GATE + 16, 0xFFF8)
 # The interrupt controller: vectors from this base, all but the timer masked. The timer: one shot, or a rate.
 PIC = "b0 11 e6 20 b0 {:02x} e6 21 b0 04 e6 21 b0 01 e6 21 b0 fe e6 21"
 ONCE, QUIET = "b0 30 e6 43 b0 {:02x} e6 40 b0 00 e6 40", "b0 ff e6 21 b0 30 e6 43"
@@ -66,14 +66,14 @@ def table_registers(p, r):
 def selectors_of_tables(p, r):
     code, ext = p.code, r.randrange(2) << 3                               # sldt, str
     p.mark("sldt-str")
-    register = r.choice((0, 1, 2, 3, 5, 6, 7))
+    register = r.choice(FREE)
     code(r.choice((b"\x0f\x00" + bytes([0xC0 | ext | register]), b"\x66\x0f\x00" + bytes([0xC0 | ext | register]),
                    b"\x0f\x00" + bytes([ext | 5]) + u32(place(r)))))
 
 
 @translated(0)
 def status_word(p, r):
-    register = r.choice((0, 1, 2, 3, 5, 6, 7))
+    register = r.choice(FREE)
     p.mark("smsw")
     p.code(r.choice((b"\x0f\x01" + bytes([0xE0 | register]), b"\x66\x0f\x01" + bytes([0xE0 | register]),
                      b"\x0f\x01\x25" + u32(place(r)))))
@@ -86,9 +86,9 @@ def segment_registers(p, r):
     push = ("06", "0e", "16", "1e", "0f a0", "0f a8")[number]
     p.mark("read-segment")
     if choice == 0:
-        code("8c", bytes([0xC0 | number << 3 | r.choice((0, 1, 2, 3, 5, 6, 7))]))
+        code("8c", bytes([0xC0 | number << 3 | r.choice(FREE)]))
     elif choice == 1:
-        code("66 8c", bytes([0xC0 | number << 3 | r.choice((0, 1, 2, 3, 5, 6, 7))]))
+        code("66 8c", bytes([0xC0 | number << 3 | r.choice(FREE)]))
     elif choice == 2:
         code("8c", bytes([number << 3 | 5]), place(r))
     else:
@@ -106,7 +106,7 @@ def descriptors(p, r):
     code.mov(ECX, r.choice(SELECTORS))
     code.store(w.SCRATCH, ECX)
     p.mark("verr-verw")
-    code(r.choice((b"\x0f\x00\xe1", b"\x0f\x00\xe9", b"\x0f\x00\x25" + u32(w.SCRATCH), b"\x0f\x00\x2d" + u32(w.SCRATCH))))
+    code("0f 00", r.choice((b"\xe1", b"\xe9", b"\x25" + u32(w.SCRATCH), b"\x2d" + u32(w.SCRATCH))))
     code("0f 94 05", place(r), "39 c0")                                   # and defined flags
 
 
@@ -118,8 +118,9 @@ def privileged(p, r):
     for _ in range(r.randrange(2, 6)):
         code(r.choice(("40 43", "01 c3", "f7 d6", "")))
         p.mark("privileged")
-        code(r.choice(("fa", "fb", "0f 20 c0", "0f 20 d3", "0f 22 d0", "0f 20 d8", "0f 20 e6", "0f 06", "0f 01 39", "0f 31",
-                       "0f 09", b"\x0f\x01\x15" + u32(w.POINTERS), b"\x0f\x01\x1d" + u32(w.POINTERS + 8), "e4 80", "e4 21",
+        code(r.choice(("fa", "fb", "0f 20 c0", "0f 20 d3", "0f 22 d0", "0f 20 d8", "0f 20 e6", "0f 06", "0f 01 39",
+                       "0f 31", "0f 09", b"\x0f\x01\x15" + u32(w.POINTERS), b"\x0f\x01\x1d" + u32(w.POINTERS + 8),
+                       "e4 80", "e4 21",
                        "0f 21 fb", "0f 20 d8 0f 22 d8", "0f 20 c0 0f 22 c0")))
     code("fa")
 

@@ -25,7 +25,8 @@ _RECORD = (text("PVLAB CP") + bytes((0, 6, 0, 0xFF)) + bytes(4) + text("PVLAB   
            + bytes(8))
 R00 = [
     Row(0x00, "the whole record", regs={2: AREA, 4: 40}, after={4: 0}, storage={AREA: _RECORD + bytes(8)}),
-    Row(0x00, "32 bytes as VM 370 had them", regs={2: AREA, 4: 32}, after={4: 0}, storage={AREA: _RECORD[:32] + bytes(8)}),
+    Row(0x00, "32 bytes as VM 370 had them", regs={2: AREA, 4: 32}, after={4: 0},
+        storage={AREA: _RECORD[:32] + bytes(8)}),
     Row(0x00, "only the name", regs={2: AREA, 4: 8}, after={4: 0}, storage={AREA: text("PVLAB CP") + bytes(8)}),
     Row(0x00, "one byte", regs={2: AREA, 4: 1}, after={4: 0}, storage={AREA: text("P") + bytes(7)}),
     Row(0x00, "room for five levels, one there", regs={2: AREA, 4: 200}, after={4: 160}),
@@ -37,7 +38,8 @@ R00 = [
     Row(0x00, "length below 0", regs={2: AREA, 4: -8}, program=SPECIFICATION),
     Row(0x00, "not on a doubleword", regs={2: AREA + 4, 4: 40}, program=SPECIFICATION, storage={AREA: bytes(48)}),
     Row(0x00, "outside storage", regs={2: BEYOND, 4: 40}, program=ADDRESSING),
-    Row(0x00, "half outside storage", regs={2: BEYOND - 16, 4: 40}, program=ADDRESSING, storage={BEYOND - 16: bytes(16)}),
+    Row(0x00, "half outside storage", regs={2: BEYOND - 16, 4: 40}, program=ADDRESSING,
+        storage={BEYOND - 16: bytes(16)}),
     Row(0x00, "problem state", mode=BITS64 | PROBLEM, regs={2: AREA, 4: 40}, program=PRIVILEGED,
         storage={AREA: bytes(40)}),
 ]
@@ -59,7 +61,8 @@ R08 = [
     Row(0x08, "passwords refused makes no difference here", **command(flags=0x80), after={4: 0}, output=_WHO.encode()),
     Row(0x08, "the answer in a buffer", **command(flags=0x40, r3=AREA2, r5=100), cc=0,
         after={4: 0, 5: len(_WHO)}, storage={AREA2: text(_WHO) + bytes(8)}, output=b""),
-    Row(0x08, "the answer fits exactly", **command(flags=0x40, r3=AREA2, r5=len(_WHO)), cc=0, after={4: 0, 5: len(_WHO)}),
+    Row(0x08, "the answer fits exactly", **command(flags=0x40, r3=AREA2, r5=len(_WHO)), cc=0, after={4: 0,
+        5: len(_WHO)}),
     Row(0x08, "one byte does not fit", **command(flags=0x40, r3=AREA2, r5=len(_WHO) - 1), cc=1, after={4: 0, 5: 1},
         storage={AREA2: text(_WHO)[:-1] + bytes(8)}),
     Row(0x08, "a buffer of no length", **command(flags=0x40, r3=AREA2, r5=0), cc=1, after={4: 0, 5: len(_WHO)},
@@ -204,7 +207,8 @@ _segments = {"monitor": lambda: Cp(segments={"WITHIN": (0x300000, _SEGMENT), "BE
 
 
 def segment(name: str, function: int, **more) -> dict:
-    return {**_segments, "regs": {2: AREA, 4: function}, "data": {AREA: text(name.ljust(8)), **more.pop("data", {})}, **more}
+    return {**_segments, "regs": {2: AREA, 4: function}, "data": {AREA: text(name.ljust(8)), **more.pop("data", {})},
+        **more}
 
 
 def _loaded(*names: str, shared: bool = True):
@@ -314,9 +318,12 @@ _BITTEN = "halted", "d120"             # the row's disabled wait is restarted
 
 R288 = [
     Row(0x288, "set", **bomb(0), ends=_BITTEN, verify=lambda vm: _equal(vm.now // 10**9, 15)),
-    Row(0x288, "set again", **bomb(0, 16, prepare=_set_bomb), ends=_BITTEN, verify=lambda vm: _equal(vm.now // 10**9, 16)),
-    Row(0x288, "changed", **bomb(1, 20, prepare=_set_bomb), ends=_BITTEN, verify=lambda vm: _equal(vm.now // 10**9, 20)),
-    Row(0x288, "cancelled", **bomb(2, 0, prepare=_set_bomb), verify=lambda vm: _equal((vm.bomb, vm.next_event()), (None, None))),
+    Row(0x288, "set again", **bomb(0, 16, prepare=_set_bomb), ends=_BITTEN, verify=lambda vm: _equal(vm.now // 10**9,
+        16)),
+    Row(0x288, "changed", **bomb(1, 20, prepare=_set_bomb), ends=_BITTEN, verify=lambda vm: _equal(vm.now // 10**9,
+        20)),
+    Row(0x288, "cancelled", **bomb(2, 0, prepare=_set_bomb), verify=lambda vm: _equal((vm.bomb, vm.next_event()), (None,
+        None))),
     Row(0x288, "nothing to change", **bomb(1), program=SPECIFICATION),
     Row(0x288, "nothing to cancel", **bomb(2), program=SPECIFICATION),
     Row(0x288, "fewer than 15 seconds", **bomb(0, 14), program=SPECIFICATION, verify=lambda vm: _equal(vm.bomb, None)),
@@ -349,12 +356,14 @@ R308 = [
     Row(0x308, "load", regs={4: 4}, ends=("shutdown", "subcode 4")),
     Row(0x308, "set", regs={2: AREA, 4: 5}, data={AREA: _PARAMETERS}, after={3: 1},
         verify=lambda vm: _equal(vm.ipl_parameters, _PARAMETERS)),
-    Row(0x308, "set, length 0", regs={2: AREA, 4: 5}, after={3: 0x402}, verify=lambda vm: _equal(vm.ipl_parameters, None)),
+    Row(0x308, "set, length 0", regs={2: AREA, 4: 5}, after={3: 0x402}, verify=lambda vm: _equal(vm.ipl_parameters,
+        None)),
     Row(0x308, "set, too long", regs={2: AREA, 4: 5}, data={AREA: (4097).to_bytes(4, "big")}, after={3: 0x402}),
     Row(0x308, "set, Rx odd", rx=3, regs={3: AREA, 4: 5}, program=SPECIFICATION),
     Row(0x308, "set, not on a page", regs={2: AREA + 8, 4: 5}, program=SPECIFICATION),
     Row(0x308, "set, outside storage", regs={2: BEYOND, 4: 5}, program=ADDRESSING),
-    Row(0x308, "store", regs={2: AREA, 4: 6}, prepare=lambda vm: setattr(vm, "ipl_parameters", _PARAMETERS), after={3: 1},
+    Row(0x308, "store", regs={2: AREA, 4: 6}, prepare=lambda vm: setattr(vm, "ipl_parameters", _PARAMETERS),
+        after={3: 1},
         storage={AREA: _PARAMETERS}),
     Row(0x308, "store, none there", regs={2: AREA, 4: 6}, after={3: 0x102}, storage={AREA: bytes(16)}),
     Row(0x308, "store, Rx odd", rx=3, regs={3: AREA, 4: 6}, program=SPECIFICATION),
@@ -367,10 +376,12 @@ R308 = [
 
 # ------------------------------------------------------------------------------------------------ X'500'
 R500 = [
-    Row(0x500, "early printk", rx=0, ry=0, regs={1: 0, 2: AREA}, data={AREA: b"hello\n\0more"}, after={2: 0}, output=b"hello\n"),
+    Row(0x500, "early printk", rx=0, ry=0, regs={1: 0, 2: AREA}, data={AREA: b"hello\n\0more"}, after={2: 0},
+        output=b"hello\n"),
     Row(0x500, "early printk of nothing", rx=0, ry=0, regs={1: 0, 2: AREA}, after={2: 0}, output=b""),
     Row(0x500, "early printk outside storage", rx=0, ry=0, regs={1: 0, 2: BEYOND}, after={2: -22}, output=b""),
-    Row(0x500, "early printk across the end of storage", rx=0, ry=0, regs={1: 0, 2: BEYOND - 2}, data={BEYOND - 2: b"ab"},
+    Row(0x500, "early printk across the end of storage", rx=0, ry=0, regs={1: 0, 2: BEYOND - 2},
+        data={BEYOND - 2: b"ab"},
         after={2: -22}, output=b""),
     Row(0x500, "notify a subchannel without virtio", rx=0, ry=0, regs={1: 3, 2: 0x10000, 3: 0, 4: 0}, after={2: -22}),
     Row(0x500, "storage limit", rx=0, ry=0, regs={1: 4}, after={2: MEMORY}),
@@ -379,7 +390,8 @@ R500 = [
     Row(0x500, "problem state", rx=0, ry=0, mode=BITS64 | PROBLEM, regs={1: 4}, program=PRIVILEGED),
 ]
 
-# ------------------------------------------------------------------------------------------------ codes that there are not
+# ------------------------------------------------------------------------------------------------ codes that there are
+# not
 UNKNOWN = [
     *(Row(code, "unknown", program=SPECIFICATION) for code in (0x04, 0x07, 0x4C, 0x100, 0x1FC, 0x210, 0x501, 0xFFC)),
     Row(0x4C, "unknown, problem state", mode=BITS64 | PROBLEM, program=PRIVILEGED),

@@ -25,6 +25,8 @@ class Row:
     """One call and its documented outcome.
 
     code, what       the DIAGNOSE code, and what the row is about
+    nullified        the program interruption leaves the PSW at the instruction
+    insn             another instruction than DIAGNOSE, in hexadecimal; code is then None
     rx, ry           the instruction's register numbers
     regs             general registers before: {number: value}; a negative value is taken as 64 bits
     data             storage before: {absolute address: bytes}
@@ -39,7 +41,7 @@ class Row:
     ends             the outcome and a part of the detail, where the call ends the run
     """
 
-    code: int
+    code: int | None
     what: str
     rx: int = 2
     ry: int = 4
@@ -55,8 +57,18 @@ class Row:
     prepare: Callable | None = None
     verify: Callable | None = None
     ends: tuple[str, str] | None = None
+    insn: str = ""
+    nullified: bool = False
+
+    @property
+    def instruction(self) -> bytes:
+        if self.insn:
+            return bytes.fromhex(self.insn)
+        return bytes((0x83, self.rx << 4 | self.ry)) + self.code.to_bytes(2, "big")
 
     def __str__(self) -> str:
+        if self.insn:
+            return self.what.replace(" ", "-")
         return f"{self.code:02X}-{self.what.replace(' ', '-')}"
 
 
@@ -72,7 +84,7 @@ def perform(row: Row):
     low[ENTRY_PSW:ENTRY_PSW + 16] = _psw(row.mode | CC_BEFORE << 44, CALL)
     low[END_PSW:END_PSW + 16] = _psw(1 << 49 | BITS64, 0x1234)
     start = bytes.fromhex(f"eb0f{REGISTERS:04x}0004 b2b2{ENTRY_PSW:04x}")
-    call = bytes((0x83, row.rx << 4 | row.ry)) + row.code.to_bytes(2, "big") + bytes.fromhex(
+    call = row.instruction + bytes.fromhex(
         f"eb0f{AFTER:04x}0024 b2220000 5000{AFTER_CC:04x} b2b2{END_PSW:04x}")
     segments = [(0, bytes(low), len(low)), (START, start, len(start)), (CALL, call, len(call)),
                 *((at, content, len(content)) for at, content in row.data.items())]
@@ -96,13 +108,14 @@ def check(row: Row) -> None:
     """Perform the row and assert its outcome."""
     run, monitor = perform(row)
     read = monitor.machine.ram.read
-    assert any(name.startswith("diagnose:") for name in run.trace.by_reason()), run
+    assert row.insn or any(name.startswith("diagnose:") for name in run.trace.by_reason()), run
     if row.ends is not None:
         assert run.outcome == row.ends[0] and row.ends[1] in run.detail, run
     elif row.program is not None:
         assert run.detail.endswith("d150"), run.detail
-        assert int.from_bytes(read(0x8C, 4), "big") == 4 << 16 | row.program, read(0x8C, 4).hex()
-        assert int.from_bytes(read(0x158, 8), "big") == CALL + 4
+        size = 0 if row.nullified else len(row.instruction)
+        assert int.from_bytes(read(0x8C, 4), "big") == len(row.instruction) << 16 | row.program, read(0x8C, 4).hex()
+        assert int.from_bytes(read(0x158, 8), "big") == CALL + size
         assert not row.after and row.cc is None
     else:
         assert run.outcome == "halted" and run.detail.endswith("1234"), run

@@ -128,3 +128,20 @@ def test_an_interruption_by_subclass_mask():
     assert found.detail.endswith("d140") and monitor.vm.regs[7] == 1
     assert monitor.machine.ram.read(0xB8, 12) == bytes.fromhex("00010000 0000cafe 18000000")
     assert found.trace.events.counts() == {"io": 1, "svc": 1}
+
+
+def test_a_guest_that_prints_without_end_spends_its_budget(monkeypatch):
+    """A channel program that prints 64 KiB, again and again, and then the same once more: the host's memory is not its."""
+    monkeypatch.setattr("pvlab.monitors.base.ALLOWANCE", 1_000_000)
+    flood = ccws((0x09, 0x40, 0xFFFF, 0), (0x08, 0, 0, PROGRAM))
+    text = f"""
+        llilf   %r1, {CONSOLE:#x}
+        llilf   %r2, {AREA:#x}
+        msch    0(%r2)
+1:      ssch    0x100(%r2)
+        csch
+        tsch    0x200(%r2)
+        j       1b
+"""
+    found, _ = run(text, HELLO | {PROGRAM: flood}, budget=10_000)
+    assert found.outcome == "budget" and len(found.output) < 100 << 20

@@ -1,4 +1,4 @@
-"""Every DIAGNOSE code, every documented outcome; and the proof that no row is satisfied by a handler that does nothing."""
+"""Every DIAGNOSE code, every documented outcome; and the proof that a handler that does nothing satisfies no row."""
 import pytest
 
 from pvlab.monitors.cp.diagnose import CODES

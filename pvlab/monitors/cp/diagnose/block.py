@@ -12,6 +12,7 @@ from pvlab.devices.backends.disk import DiskError
 from pvlab.devices.channel.dasd import HEADS, Dasd, records_of
 from pvlab.machine.s390x.faults import ADDRESSING, PROTECTION, SPECIFICATION, Interruption
 from pvlab.machine.s390x.storage import aligned
+from pvlab.monitors.cp.devices import weigh
 from pvlab.monitors.cp.diagnose.registry import diagnose
 
 _SIZES = (512, 1024, 2048, 4096)
@@ -151,6 +152,7 @@ def _carry_out(vm, subchannel, request: _Request) -> int:
     """Move the blocks, and store the status of each; returns how many went well. Addresses are absolute."""
     good, size = 0, 24 if request.wide else 16
     environment, disk = vm.block_io[subchannel.number], subchannel.device
+    weigh(vm, request.count, request.count * environment.size)
     for at in range(request.entries, request.entries + request.count * size, size):
         _check(vm, at, size, request.key, store=False)
         entry = vm.absolute.read(at, size)

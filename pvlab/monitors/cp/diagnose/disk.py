@@ -9,7 +9,7 @@ from pvlab.devices.channel.dasd import READ_DATA, SEARCH_ID_EQUAL, SEEK, SEEK_HE
 from pvlab.devices.channel.formats import CC, CD, ENDED, IDA, INCORRECT_LENGTH, TIC, UNIT_CHECK, UNIT_EXCEPTION, Ccw, Orb
 from pvlab.devices.channel.program import Program, State
 from pvlab.machine.s390x.faults import Interruption
-from pvlab.monitors.cp.devices import ChannelStorage
+from pvlab.monitors.cp.devices import ChannelStorage, weigh
 from pvlab.monitors.cp.diagnose.registry import diagnose
 
 _CSW = 0x40                   # where a System/370 has its channel-status word
@@ -167,6 +167,7 @@ def _perform(vm, device, address: int, key: int = 0) -> Program:
     orb = Orb(0, key << 12, 0xFF, 0, address)
     program = Program(ChannelStorage(vm.real, vm.keys), device, orb)
     program.run()
+    weigh(vm, program.steps, program.moved)
     return program
 
 

@@ -19,8 +19,8 @@ def time_slice_end(vm, rx, ry):
 
 @diagnose(0x9C, "Time-slice end with target CPU", since="z/VM")
 def directed_yield(vm, rx, ry):
-    """Rx: the address of the virtual CPU that shall run instead. Its own, one that there is not, or one that cannot run: nothing
-    happens. cc unchanged.
+    """Rx: the address of the virtual CPU that shall run instead. Its own, one that there is not, or one that cannot
+    run: nothing happens. cc unchanged.
 
     Source: Linux Documentation/virt/kvm/s390/s390-diag.rst and arch/s390/kvm/diag.c (__diag_time_slice_end_directed).
     """
@@ -33,10 +33,11 @@ def directed_yield(vm, rx, ry):
 def time_bomb(vm, rx, ry):
     """Rx, even: function 0 set, 1 change, 2 cancel. Rx+1: seconds, 15 or more. Ry: the action, 0 a restart of the CPU.
 
-    When the time has passed, a restart interruption is made pending; cc unchanged. Specification exception: Rx odd, another
-    function or action, fewer seconds, or no time bomb to change or cancel.
+    When the time has passed, a restart interruption is made pending; cc unchanged. Specification exception: Rx odd,
+    another function or action, fewer seconds, or no time bomb to change or cancel.
 
-    Source: QEMU target/s390x/diag.c (handle_diag_288) and hw/watchdog/wdt_diag288.c; Linux drivers/watchdog/diag288_wdt.c.
+    Source: QEMU target/s390x/diag.c (handle_diag_288) and hw/watchdog/wdt_diag288.c; Linux
+    drivers/watchdog/diag288_wdt.c.
     """
     if rx & 1:
         raise Interruption(SPECIFICATION)

@@ -29,8 +29,8 @@ def store_extended_identification(vm, rx, ry):
     (here 0: GMT). On return Ry is less by the bytes stored; cc unchanged. Specification exception: the area not on a
     doubleword, or a length below 1.
 
-    Source: VM/370 System Programmer's Guide p. 214 (32 bytes a level); z/VM CP Programming Services (40); the exceptions
-    and Ry's change as in Hercules vm.c extid_call.
+    Source: VM/370 System Programmer's Guide p. 214 (32 bytes a level); z/VM CP Programming Services (40); the
+    exceptions and Ry's change as in Hercules vm.c extid_call.
     """
     address, size = aligned(vm.address(rx), 8), vm.word(ry)
     if size < 1 or size >> 31:
@@ -68,8 +68,8 @@ def storage_size(vm, rx, ry):
 @diagnose(0x70, "Time-of-day clock accounting", since="VM/SP")
 def accounting(vm, rx, ry):
     """Rx: the real address of 16 bytes on a doubleword, in which CP then keeps, whenever it dispatches the machine: 8
-    bytes the CPU time used until then, 8 the TOD clock of the dispatch, both in TOD units. An address of 0 ends it. So CPU
-    time is the first plus (STCK less the second): an early steal-time page.
+    bytes the CPU time used until then, 8 the TOD clock of the dispatch, both in TOD units. An address of 0 ends it. So
+    CPU time is the first plus (STCK less the second): an early steal-time page.
 
     cc unchanged. Specification exception: not on a doubleword. Addressing exception: outside storage.
 

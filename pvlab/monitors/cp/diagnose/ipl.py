@@ -10,17 +10,17 @@ from pvlab.monitors.cp.simulation import LOADED
 
 _CLEAR_RESET, _NORMAL_RESET, _LOAD_CLEAR, _LOAD_NORMAL, _SET, _STORE = 0, 1, 3, 4, 5, 6
 _OK, _NO_PARAMETERS, _INVALID = 0x0001, 0x0102, 0x0402
-_LEAST, _MOST = 24, 4096              # bytes of an IPL parameter block: its header and the common part of the FCP and CCW kinds
+_LEAST, _MOST = 24, 4096              # bytes of an IPL parameter block
 
 
 @diagnose(0x308, "Initial program load functions", since="z/VM (LPAR)")
 def ipl_functions(vm, rx, ry):
-    """Ry: a subcode. 0 reset with clear, 1 reset: all CPUs are reset, this one loads the eight-byte PSW at absolute 0. 3 and 4 load anew:
-    the run ends. 5 set and 6 store the IPL parameter block: Rx, even, its absolute address, on a page; Rx+1 on return
-    X'0001' done, X'0102' there is none to store, X'0402' not valid (length not 24 to 4096).
+    """Ry: a subcode. 0 reset with clear, 1 reset: all CPUs are reset, this one loads the eight-byte PSW at absolute 0.
+    3 and 4 load anew: the run ends. 5 set and 6 store the IPL parameter block: Rx, even, its absolute address, on a
+    page; Rx+1 on return X'0001' done, X'0102' there is none to store, X'0402' not valid (length not 24 to 4096).
 
-    cc unchanged. Specification exception: another subcode, Rx odd or the block not on a page (5 and 6). Addressing exception: outside
-    storage.
+    cc unchanged. Specification exception: another subcode, Rx odd or the block not on a page (5 and 6). Addressing
+    exception: outside storage.
 
     Source: QEMU target/s390x/diag.c (handle_diag_308); Linux arch/s390/kvm/diag.c, arch/s390/include/asm/diag.h.
     """

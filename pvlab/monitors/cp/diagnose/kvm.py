@@ -12,11 +12,12 @@ _EINVAL = -22 & MASK64
 
 @diagnose(0x500, "KVM hypercall", since="Linux KVM")
 def kvm_hypercall(vm, rx, ry):
-    """The operands are in fixed registers. GR1: the subcode. 0 early printk: GR2 the real address of a string that ends in a
-    zero byte; 3 virtio-ccw notification: GR2 the subchannel, GR3 the queue, GR4 a cookie; 4 storage limit.
+    """The operands are in fixed registers. GR1: the subcode. 0 early printk: GR2 the real address of a string that ends
+    in a zero byte; 3 virtio-ccw notification: GR2 the subchannel, GR3 the queue, GR4 a cookie; 4 storage limit.
 
-    On return GR2 is 0 (a string that was printed), the storage limit, or -22 (EINVAL): a string outside storage, a subchannel
-    that has no virtio device, which here is each of them. cc unchanged. Specification exception: another subcode.
+    On return GR2 is 0 (a string that was printed), the storage limit, or -22 (EINVAL): a string outside storage, a
+    subchannel that has no virtio device, which here is each of them. cc unchanged. Specification exception: another
+    subcode.
 
     Source: Linux Documentation/virt/kvm/s390/s390-diag.rst; QEMU hw/s390x/s390-hypercall.c.
     """

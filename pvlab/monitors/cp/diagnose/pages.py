@@ -16,8 +16,8 @@ _ALREADY, _NOT_ACTIVE = 8, 4
 def release_pages(vm, rx, ry):
     """Rx: the real address of the first page, Ry: of the last. They then read as zeros, and take no storage of CP's.
 
-    cc unchanged. Specification exception: an address not on a page's boundary, the last below the first, or pages 0 and 1.
-    Addressing exception: outside storage.
+    cc unchanged. Specification exception: an address not on a page's boundary, the last below the first, or pages 0 and
+    1. Addressing exception: outside storage.
 
     Source: VM/370 System Logic p. 67; Linux arch/s390/kvm/diag.c (diag_release_pages), whose limits these are.
     """
@@ -31,15 +31,16 @@ def release_pages(vm, rx, ry):
 
 @diagnose(0x258, "Page-reference services", since="z/VM (VM/ESA)")
 def page_reference_services(vm, rx, ry):
-    """Rx: the real address of a block on a doubleword: 2 bytes X'258', 2 the function (0 establish a token, 1 cancel), 2 the block's
-    length in doublewords (5 or more), 2 the version (2), 8 the real address of an 8-byte token, 8 a select mask, 8 a
-    compare mask, 8 of which bit 0 says z/Architecture. Ry: on return 0; establishing: 8 if there is one already; cancelling: 4 if
-    there is none.
+    """Rx: the real address of a block on a doubleword: 2 bytes X'258', 2 the function (0 establish a token, 1 cancel),
+    2 the block's length in doublewords (5 or more), 2 the version (2), 8 the real address of an 8-byte token, 8 a
+    select mask, 8 a compare mask, 8 of which bit 0 says z/Architecture. Ry: on return 0; establishing: 8 if there is
+    one already; cancelling: 4 if there is none.
 
-    When the guest then touches a page that CP has paged out, and its PSW's mask ANDed with the select mask is the compare mask, and it
-    can take service signals, it gets external interruption X'2603' with X'0600' at real 132 and the token at real 4536; and
-    another with X'0680' when the page is there. cc unchanged. Specification exception: a wrong block, a token not on a doubleword,
-    compare bits that are not selected, or anything but zeros when cancelling. Addressing exception: block or token outside storage.
+    When the guest then touches a page that CP has paged out, and its PSW's mask ANDed with the select mask is the
+    compare mask, and it can take service signals, it gets external interruption X'2603' with X'0600' at real 132 and
+    the token at real 4536; and another with X'0680' when the page is there. cc unchanged. Specification exception: a
+    wrong block, a token not on a doubleword, compare bits that are not selected, or anything but zeros when cancelling.
+    Addressing exception: block or token outside storage.
 
     Source: Linux arch/s390/mm/pfault.c and arch/s390/kvm/diag.c (__diag_page_ref_service).
     """

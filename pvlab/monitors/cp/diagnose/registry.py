@@ -5,8 +5,9 @@
 
 A code's function gets the virtual machine (vm.py) and the numbers of the instruction's two registers, R1 and R3 of the
 format: VM/370's manuals call them Rx and Ry. It answers a condition code, or None to leave that as it is, and raises
-Interruption for what the guest's program is to be interrupted by; one that has loaded a PSW answers LOADED. Its docstring says what is in the registers, and
-where that was published: the table that `codes()` makes is the documentation.
+Interruption for what the guest's program is to be interrupted by; one that has loaded a PSW answers LOADED. Its
+docstring says what is in the registers, and where that was published: the table that `codes()` makes is the
+documentation.
 """
 from __future__ import annotations
 
@@ -59,8 +60,9 @@ def diagnose(number: int, name: str, since: str) -> Callable:
 
 def user_code(number: int, function: Callable, name: str = "") -> Code:
     """A code of a system's own user, or PvlabError."""
-    if number not in USER:
-        raise PvlabError(f"DIAGNOSE X'{number:X}' is not a user's: those are X'100' to X'1FC', multiples of 4")
+    if not isinstance(number, int) or number not in USER:
+        said = f"X'{number:X}'" if isinstance(number, int) else repr(number)
+        raise PvlabError(f"DIAGNOSE {said} is not a user's: those are X'100' to X'1FC', multiples of 4")
     if not callable(function):
         raise PvlabError(f"DIAGNOSE X'{number:X}' needs a function of (vm, rx, ry), not {function!r}")
     return Code(number, name or getattr(function, "__name__", "user"), "user", function)

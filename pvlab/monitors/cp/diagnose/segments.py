@@ -33,17 +33,18 @@ _NOT_FOUND = 44
 
 @diagnose(0x64, "Named saved segments", since="VM/370")
 def named_segments(vm, rx, ry):
-    """Rx: the real address of a name, 8 EBCDIC characters on a doubleword, filled up with blanks. Ry: X'00' LOADSYS shared,
-    X'04' LOADSYS not shared, X'08' PURGESYS, X'0C' FINDSYS. `Cp(segments={name: (address, bytes)})` has the segments.
+    """Rx: the real address of a name, 8 EBCDIC characters on a doubleword, filled up with blanks. Ry: X'00' LOADSYS
+    shared, X'04' LOADSYS not shared, X'08' PURGESYS, X'0C' FINDSYS. `Cp(segments={name: (address, bytes)})` has the
+    segments.
 
-    LOADSYS: Rx is the segment's address; cc 0, or cc 1 where it took the place of the machine's own storage, with its last
-    address in Ry. What it overlays of other segments is purged. PURGESYS: cc 0, or cc 1 where it was not loaded; what was not
-    shared is cleared, what lay beyond the machine's storage is no longer addressable. FINDSYS: cc 0 loaded or cc 1 not,
-    with its first address in Rx and its last in Ry. No such segment: cc 2, and Ry is 44. Specification exception: another Ry, or
-    a name not on a doubleword.
+    LOADSYS: Rx is the segment's address; cc 0, or cc 1 where it took the place of the machine's own storage, with its
+    last address in Ry. What it overlays of other segments is purged. PURGESYS: cc 0, or cc 1 where it was not loaded;
+    what was not shared is cleared, what lay beyond the machine's storage is no longer addressable. FINDSYS: cc 0 loaded
+    or cc 1 not, with its first address in Rx and its last in Ry. No such segment: cc 2, and Ry is 44. Specification
+    exception: another Ry, or a name not on a doubleword.
 
-    Source: VM/370 System Programmer's Guide p. 201-203; VM/SP System Programmer's Guide p. 278-280. (Their return code 177, a
-    paging error, cannot occur here.)
+    Source: VM/370 System Programmer's Guide p. 201-203; VM/SP System Programmer's Guide p. 278-280. (Their return code
+    177, a paging error, cannot occur here.)
     """
     function, name = vm.word(ry), ebcdic.decode(vm.real.read(aligned(vm.address(rx), 8), 8)).rstrip()
     if function not in (_LOAD_SHARED, _LOAD, _PURGE, _FIND):
