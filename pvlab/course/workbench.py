@@ -14,7 +14,6 @@ from pvlab.machine.x86.paging import (
     CODE_FETCH, CODE_WRITE, DIRTY, FRAME, LARGE, NO_EXECUTE, PRESENT, USER, WRITABLE, Translation)
 from pvlab.monitors.shadow import Shadow
 from pvlab.monitors.trap_and_emulate import TrapAndEmulate
-from pvlab.monitors.vcpu import VirtualCpu
 
 CALLS = 3000        # of the function in one run: the guests of the exercises need some hundred
 
@@ -23,6 +22,7 @@ class _Asking(TrapAndEmulate):
     """Trap and emulate that asks a function."""
 
     def __init__(self, function: Callable):
+        super().__init__()
         self.function, self.calls = function, 0
 
     def ask(self, *arguments):
@@ -124,9 +124,8 @@ class ShadowedBy(_Asking):
     Large pages and instruction fetches are not asked about.
     """
 
-    def start(self) -> None:
-        self.shadow = _ShadowOf(self.machine)
-        self.vcpu = self.processor = VirtualCpu(self.machine, self.shadow, lambda: self.now)
+    def make_shadow(self) -> Shadow:
+        return _ShadowOf(self.machine)
 
     def _translate(self, code: int, address: int) -> Translation:
         path = self._path(address) if self.vcpu.cr4 & CR4_PAE and not code & CODE_FETCH else [(2, 0, PRESENT)]
