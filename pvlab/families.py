@@ -24,7 +24,7 @@ FAMILIES = (
         "io:read", "io:write", "mmio:read", "mmio:write", "world-switch", "ssch", "tsch", "stsch", "msch", "tpi", "hsch",
         "csch", "rsch", "xsch", "rchp", "stcrw", "schm", "sal", "stcps", "chsc")),
     ("hypercalls", "#000000", "", ("hypercall",)),
-    ("translation", "#F0E442", "oo", ("translate", "dispatch", "code-write", "step")),
+    ("translation", "#F0E442", "oo", ("translate", "dispatch", "code-write", "step", "write-callout")),
     ("several small ones", "#F4F4F4", "", ("other",)),
 )
 _FAMILY = {reason: found for found in FAMILIES for reason in found[3]}
