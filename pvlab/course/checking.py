@@ -25,6 +25,14 @@ def require(condition: object, feedback: str) -> None:
         raise CheckFailed(feedback)
 
 
+def as_data(answer):
+    """A function's answer as JSON data, whatever process it comes from."""
+    try:
+        return json.loads(json.dumps(answer))
+    except (TypeError, ValueError, RecursionError):
+        raise CheckFailed("the function must return plain data: numbers, texts, True, False, None, lists, dicts") from None
+
+
 class check:
     """The public checks of one exercise: at the end of the `with` block they are shown, and a success is remembered.
 

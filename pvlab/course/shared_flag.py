@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pvlab.monitors.shadow import Shadow
 from pvlab.monitors.trap_and_emulate import TrapAndEmulate
 from pvlab.monitors.vcpu import VirtualCpu
 
@@ -46,9 +45,8 @@ class SharedFlag(TrapAndEmulate):
         super().prepare(guest)
         self.at = guest.image.symbols["shared"]
 
-    def start(self) -> None:
-        self.shadow = Shadow(self.machine)
-        self.vcpu = self.processor = _Vcpu(self.at, self.machine, self.shadow, lambda: self.now)
+    def make_vcpu(self) -> VirtualCpu:
+        return _Vcpu(self.at, self.machine, self.shadow, lambda: self.now)
 
     def take_interrupt(self) -> int | None:
         until = super().take_interrupt()

@@ -4,18 +4,16 @@ They take functions on plain data, and hold what comes back to its form. A wrong
 """
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable
 
-from pvlab.course.checking import require, same
+from pvlab.course.checking import as_data, require, same
 from pvlab.machine.x86.cpu import CR4_PAE, CS, ESP, REGISTER_NAMES, SS
 from pvlab.machine.x86.faults import EXCEPTIONS, GP, PAGE, Fault
 from pvlab.machine.x86.paging import (
     CODE_FETCH, CODE_WRITE, DIRTY, FRAME, LARGE, NO_EXECUTE, PRESENT, USER, WRITABLE, Translation)
 from pvlab.monitors.shadow import Shadow
 from pvlab.monitors.trap_and_emulate import TrapAndEmulate
-from pvlab.monitors.vcpu import VirtualCpu
 
 CALLS = 3000        # of the function in one run: the guests of the exercises need some hundred
 
@@ -24,17 +22,14 @@ class _Asking(TrapAndEmulate):
     """Trap and emulate that asks a function."""
 
     def __init__(self, function: Callable):
+        super().__init__()
         self.function, self.calls = function, 0
 
     def ask(self, *arguments):
         """The function's answer, as JSON data."""
         self.calls += 1
         require(self.calls <= CALLS, f"the guest makes no progress: the function was called {CALLS:,} times")
-        answer = self.function(*arguments)
-        try:
-            return json.loads(json.dumps(answer))
-        except (TypeError, ValueError, RecursionError):
-            require(False, "the function must return plain data: numbers, texts, True, False, None, lists, dicts")
+        return as_data(self.function(*arguments))
 
 
 class EmulatedBy(_Asking):
@@ -129,9 +124,8 @@ class ShadowedBy(_Asking):
     Large pages and instruction fetches are not asked about.
     """
 
-    def start(self) -> None:
-        self.shadow = _ShadowOf(self.machine)
-        self.vcpu = self.processor = VirtualCpu(self.machine, self.shadow, lambda: self.now)
+    def make_shadow(self) -> Shadow:
+        return _ShadowOf(self.machine)
 
     def _translate(self, code: int, address: int) -> Translation:
         path = self._path(address) if self.vcpu.cr4 & CR4_PAE and not code & CODE_FETCH else [(2, 0, PRESENT)]

@@ -45,7 +45,7 @@ class TrapAndEmulate(X86Monitor):
 
     def start(self) -> None:
         self.shadow = self.make_shadow()
-        self.vcpu = self.processor = VirtualCpu(self.machine, self.shadow, lambda: self.now)
+        self.vcpu = self.processor = self.make_vcpu()
         self.host = None
         if self._hosted:
             self.host = Host(lambda reason: self.leave(reason, self.text()), self._shortcuts, self._combine)
@@ -53,6 +53,9 @@ class TrapAndEmulate(X86Monitor):
 
     def make_shadow(self) -> Shadow:
         return Shadow(self.machine)
+
+    def make_vcpu(self) -> VirtualCpu:
+        return VirtualCpu(self.machine, self.shadow, lambda: self.now)
 
     def leave(self, reason: str, instruction: str) -> None:
         machine = self.machine

@@ -27,7 +27,9 @@ def exercise(request):
     return request.param
 
 
-@pytest.mark.parametrize("student", ["anna", "ben"])
+@pytest.mark.parametrize("exercise, student", [
+    pytest.param(exercise, student, id=f"{exercise.id}-{student}") for exercise in EXERCISES
+    for student in ("anna", "ben") if student == "anna" or exercise.parameters(KEY, "ben")])
 def test_the_model_solution_earns_full_marks(exercise, student):
     checks = marked(exercise, exercise.solution, student)
     assert [check.feedback for check in checks if not check.passed] == []

@@ -109,7 +109,7 @@ def test_its_cells_are_nbgraders(sheet):
 
 def test_cells_are_short_enough_to_read(sheet):
     for cell in handout(sheet.lesson)["cells"]:
-        assert len(cell["source"]) <= 45 and max(map(len, cell["source"])) <= 121, cell["id"]
+        assert len(cell["source"]) <= 45 and max(map(len, cell["source"])) <= 140, cell["id"]
         assert cell["cell_type"] == "markdown" or max(map(len, cell["source"])) <= 101, cell["id"]
 
 
@@ -152,3 +152,12 @@ def test_bad_keys_lessons_and_folders(pvlab, tmp_path):
         assert (status, out) == (2, "") and complaint in err and err.count("\n") == 1
     status, _, err = pvlab("release", "--out", short)
     assert status == 2 and err.count("\n") == 1
+
+
+def test_each_sheet_has_a_page_for_instructors_that_fits_it(sheet):
+    file = ROOT / "docs" / "instructors" / f"{sheet.lesson:02}.md"
+    page = file.read_text("utf-8")
+    rows = {found[0]: (int(found[1]), int(found[2])) for found in re.findall(r"^\| (ex\S+) \| (\d+) \| (\d+) \|", page, re.MULTILINE)}
+    assert rows == {one.id: (one.points, one.minutes) for one in sheet.exercises}
+    assert f"{sheet.points} points" in page
+    assert [target for target in re.findall(r"\]\(([^)#]+)", page) if not (file.parent / target).exists()] == []

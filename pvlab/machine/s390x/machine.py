@@ -96,10 +96,11 @@ class Machine:
                 self.cregs[1], env.prefix, self._hidden = primary, self._hidden, None
         if why is Why.ABORTED:
             return why
-        mask = engine.register(PSW_MASK)
+        # QEMU works the condition code out when it is asked: up to 3, cc_op is the code itself.
+        mask = engine.register(PSW_MASK) if env.cc_op > 3 else env.psw_mask & ~psw.CC | env.cc_op << 44
         if hidden:
             mask = mask & ~(psw.DAT | psw.SPACE) | space
-        env.psw_mask, env.cc_op = mask, mask >> 44 & 3       # QEMU works the condition code out when it is asked
+        env.psw_mask, env.cc_op = mask, mask >> 44 & 3
         if why is not Why.DEADLINE:
             engine.uncount(env.psw_address)
         self.missing = None

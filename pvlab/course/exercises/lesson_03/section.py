@@ -1,5 +1,6 @@
 """Take the privileged instructions out of a kernel's function."""
 import functools
+import re
 
 from pvlab.course.exercises.guests import load
 from pvlab.course.exercises.model import Exercise, graded, require
@@ -19,7 +20,7 @@ some later exit. `call_monitor()` is a hypercall that asks for a look.
 
 Rewrite the functions. `interrupts_save` turns interrupts off and returns what they were; `interrupts_restore` puts that
 back. Sections nest. No exit may come of them, with one exception: where `interrupts_restore` turns interrupts on and
-one is pending, it must be delivered at once.
+one is pending, it must be delivered at once. Plain C is enough: use no assembly.
 
 The [guest around them](../../pvlab/course/shared_flag.c) runs `n` sections with another inside each, and then waits
 three times in a section until an interrupt is pending.
@@ -85,13 +86,19 @@ with pvlab.check("ex03-section") as check:
 """
 
 
+_MORE = re.compile(r"#|\basm\b|__asm|\bmain\b|_start|pv_")        # what the two functions have no use for
+
+
 def hidden(student, rng, variant):
     built = []
 
     @functools.cache
     def run(n):
         if not built:
-            built.append(student.build(program(student.value("functions"))))
+            text = student.value("functions")
+            require(type(text) is str and not _MORE.search(re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)),
+                    "the two functions need plain C only: no assembly, no preprocessor, nothing that prints")
+            built.append(student.build(program(text)))
         done = SharedFlag().run(load(built[0], n=n), budget=5_000_000)
         require(done.outcome == "shutdown", f"the guest does not come to its end: {done.outcome}")
         counts = {}
