@@ -20,8 +20,8 @@ from pvlab.machine.s390x.decode import Instruction
 from pvlab.machine.s390x.faults import ADDRESSING, CP_SERVICE, OPERATION, PRIVILEGED, SPECIFICATION, Interruption
 from pvlab.machine.s390x.machine import Machine
 from pvlab.machine.s390x.psw import Psw
-from pvlab.monitors.cp import (channel_io, clocks, control, facts, keys, masks, service, signals,  # noqa: F401
-                               translation)
+from pvlab.monitors.cp import (channel_io, chsc, clocks, control, facts, keys, masks, service,  # noqa: F401
+                               signals, translation)
 from pvlab.monitors.cp.devices import CONSOLE, attach_devices, scratch_disk
 from pvlab.monitors.cp.diagnose import user_code
 from pvlab.monitors.cp.diagnose.segments import check_segments, room as segments_room
