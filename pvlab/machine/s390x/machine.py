@@ -242,6 +242,10 @@ class Machine:
         """Of a CPU that `save_cpu` gave."""
         return Env.from_buffer_copy(saved, find_layout()).cregs[number]
 
+    def saved_address(self, saved: bytes) -> int:
+        """The PSW's address of such a CPU."""
+        return Env.from_buffer_copy(saved, find_layout()).psw_address
+
     # ------------------------------------------------------------------------------------------- code
     def _describe(self, address: int, size: int) -> tuple[list[int], int, list[int]]:
         """Called inside a run, in which the guest may have changed its own tables since the last stop."""
