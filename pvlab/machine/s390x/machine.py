@@ -1,6 +1,8 @@
 """The bare s390x machine: RAM, the CPU and exact counts. It runs guest code, and says why it stopped.
 
-It knows no devices and no monitors. It is always in z/Architecture mode.
+It knows no devices and no monitors. It is always in z/Architecture mode. What QEMU 5.0's CPU lacks of one: decimal
+arithmetic (AP and its like: an operation exception), hexadecimal floating point, PLO, the linkage stack, storage keys at
+a program's own accesses, program-event recording, and the check that an EXECUTE's target has an even address.
 """
 from __future__ import annotations
 
