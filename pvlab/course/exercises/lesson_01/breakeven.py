@@ -55,7 +55,8 @@ def hidden(student, rng, variant):
 
     def large():
         exits, cycles = rng.randrange(1000, 10_000), rng.randrange(10**17, 10**18) | 1
-        right(exits * cycles, exits, 100, "use whole numbers throughout: a float loses the last digits of a large count")
+        right(exits * cycles, exits, 100,
+              "use whole numbers throughout: a float loses the last digits of a large count")
 
     def none():
         right(*measured, 10, "first get the usual case right")

@@ -7,8 +7,8 @@ DIAGNOSE has four bytes: `83 xy bd dd`. The digit *x* is the number of register 
 register, and *ddd* a displacement of 12 bits. The code that is asked for is the displacement plus the content of the
 base register; a *b* of 0 means that there is none. Of the sum only the last 16 bits count.
 
-Write `decode(code, registers)`: `code` is a list of four bytes, `registers` the contents of the sixteen registers. Return
-`[rx, ry, number]`, or `None` for another instruction.
+Write `decode(code, registers)`: `code` is a list of four bytes, `registers` the contents of the sixteen registers.
+Return `[rx, ry, number]`, or `None` for another instruction.
 
 **Expected result:** the four instructions of the check. The hidden checks have other ones.
 """
@@ -57,7 +57,8 @@ def hidden(student, rng, variant):
     def base():
         fields()
         for number in range(1, 16):
-            right("the content of the base register is added", (0x83, rng.randrange(256), number << 4 | rng.randrange(16), rng.randrange(256)))
+            right("the content of the base register is added",
+                  (0x83, rng.randrange(256), number << 4 | rng.randrange(16), rng.randrange(256)))
 
     def truncated():
         fields()
