@@ -36,9 +36,9 @@ with pvlab.check("ex04-code") as check:
 
 def truth(code: bytes, registers: list[int]) -> list | None:
     """What the lab's own decoder says."""
-    found = Instruction(code)
-    if found.opcode != 0x83:
+    if code[0] != 0x83:
         return None
+    found = Instruction(code)
     base, displacement = found.base
     return [found.r1, found.r3, displacement + (registers[base] if base else 0) & 0xFFFF]
 
