@@ -14,8 +14,8 @@ from pvlab.tables import NONE, Table
 class Sweep:
     """What came of each point of the grid under each monitor, in the grid's order.
 
-    rows: {"parameters": {name: value}, and what `pvlab run --json` says of a run, but its output: "monitor", "outcome",
-    "instructions", "exits": {reason: count}, "events", "accesses", "cycles", "digest", …, "faithful": true, false or None}
+    rows: {"parameters": {name: value}, "faithful": True, False or None} and what `pvlab run --json` says of a run, but
+    its output and seconds: "monitor", "outcome", "instructions", "exits": {reason: count}, "cycles", "digest", …
     """
 
     guest: str

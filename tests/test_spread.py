@@ -69,7 +69,7 @@ def test_a_sweep_is_the_same_wherever_it_runs(cluster):
     one = pvlab.TrapAndEmulate().run(pvlab.guest("kernel", workload="fork", n=5))
     assert here.rows[-1]["exits"] == one.trace.exits.counts()
     assert (here.rows[-1]["instructions"], here.rows[-1]["faithful"]) == (one.instructions, True)
-    assert here.table().headers == ["workload", "n", "monitor", "instructions", "exits", "cycles", "outcome", "faithful"]
+    assert here.table().headers == [*grid, "monitor", "instructions", "exits", "cycles", "outcome", "faithful"]
     assert "text/html" in here._repr_mimebundle_()
 
 

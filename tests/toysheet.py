@@ -1,4 +1,4 @@
-"""A sheet of three quick exercises, for tests of the grader: no guest runs, so that a marking is the sandbox's own work."""
+"""A sheet of three quick exercises, for tests of the grader: no guest runs, so a marking is the sandbox's own work."""
 import json
 
 from pvlab.course.exercises.model import Exercise, Sheet, graded, require, same
@@ -31,12 +31,13 @@ def _answer(student, rng, variant):
 HINTS = ("think", "think again", "it is in the book")
 SHEET = Sheet(LESSON, "ex77_toy", "Toys", "Three toys.", (
     Exercise(id="ex77-double", title="Double", points=4, minutes=1, statement="`double(n)` is {{factor}} times n.",
-             given="FACTOR = {{factor}}", variant=lambda rng: {"factor": rng.randrange(2, 90)}, hidden=_double, hints=HINTS,
+             given="FACTOR = {{factor}}", variant=lambda rng: {"factor": rng.randrange(2, 90)}, hidden=_double,
+             hints=HINTS,
              solution="def double(n):\n    ### BEGIN SOLUTION\n    return n * FACTOR\n    ### END SOLUTION\n",
              public="with pvlab.check('ex77-double') as check:\n    check('5', double(5), 5 * {{factor}})\n"),
     Exercise(id="ex77-flags", title="Flags", points=3, minutes=1, statement="`flags(word)`", hidden=_flags, hints=HINTS,
-             solution="def flags(word):\n    ### BEGIN SOLUTION\n    return {'CF': bool(word & 1), 'ZF': bool(word & 64)}\n"
-                      "    ### END SOLUTION\n",
+             solution="def flags(word):\n    ### BEGIN SOLUTION\n"
+                      "    return {'CF': bool(word & 1), 'ZF': bool(word & 64)}\n    ### END SOLUTION\n",
              public="with pvlab.check('ex77-flags') as check:\n    check('1', flags(1), {'CF': True, 'ZF': False})\n"),
     Exercise(id="ex77-answer", title="Answer", points=1, minutes=1, statement="`answer`", hidden=_answer, hints=HINTS,
              stub="answer = None", solution="### BEGIN SOLUTION\nanswer = 'forty-two'\n### END SOLUTION\n",

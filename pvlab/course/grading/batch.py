@@ -164,8 +164,8 @@ def _refuse_without_sandbox(options: Options) -> None:
         trial = Zygote(options.level)
         trial.close()
         if trial.level == "none":
-            raise SandboxError(f"students' code cannot be isolated on this machine ({trial.why}). Grade on a Linux that "
-                               "allows namespaces or Landlock, or with --no-sandbox if you trust every submission")
+            raise SandboxError(f"students' code cannot be isolated on this machine ({trial.why}). Grade on a Linux "
+                               "that allows namespaces or Landlock, or with --no-sandbox if you trust all of it")
 
 
 def _outcome(submission: Submission, notes: list[str], record, options: Options) -> Graded:

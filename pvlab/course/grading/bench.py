@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def measure(lesson: int, submissions: int, jobs: int, nbgrader: Path | None, fewer: int, dask: bool) -> list[dict]:
-    """Rows {"grader", "submissions", "seconds", "rate": submissions in a second, "ratio": to nbgrader's rate or None}."""
+    """Rows {"grader", "submissions", "seconds", "rate": submissions in a second, "ratio": to nbgrader's or None}."""
     found = []
     with TemporaryDirectory() as folder:
         place = Path(folder)

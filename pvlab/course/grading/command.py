@@ -13,28 +13,33 @@ from pvlab.errors import PvlabError
 from pvlab.terminal import say, say_json
 
 
+Folder = Annotated[Path, typer.Argument(
+    metavar="SUBMISSIONS", help="A folder: one for each student in it, or their names in the files'.")]
+Out = Annotated[Path, typer.Option(
+    "--out", metavar="FILE", help="The marks, as CSV. Gradebooks, feedback pages and a JSON record come beside it.")]
+Key = Annotated[Optional[Path], typer.Option(metavar="FILE", help="The secret that hidden inputs come from.")]
+Roster = Annotated[Optional[Path], typer.Option(metavar="FILE", help="The class, as `pvlab release` had it.")]
+SameHandout = Annotated[bool, typer.Option(
+    "--same-handout", help="With --roster: all students had the same handout, not each their own.")]
+Due = Annotated[Optional[datetime], typer.Option(
+    metavar="WHEN", help="What was handed in later is marked as late; its points are the same.")]
+Jobs = Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Processes; one for each CPU unless given.")]
+Scheduler = Annotated[Optional[str], typer.Option(
+    metavar="ADDRESS", help="Grade on this dask.distributed cluster: tcp://host:8786.")]
+NoFeedback = Annotated[bool, typer.Option(
+    "--no-feedback", help="Do not run the public checks: points only, much faster.")]
+NoSandbox = Annotated[bool, typer.Option(
+    "--no-sandbox", help="Run students' code without isolation. Only where you trust all of it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
 class InputError(PvlabError):
     """An option that cannot be used."""
 
 
-def grade(submissions: Annotated[Path, typer.Argument(metavar="SUBMISSIONS", help="A folder, as a course system exports "
-                                                      "it: a folder for each student, or their names in the files'.")],
-          out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The marks, as CSV. Gradebooks, feedback pages "
-                                            "and a JSON record are written beside it.")],
-          key: Annotated[Optional[Path], typer.Option(metavar="FILE", help="The secret that hidden inputs come from.")] = None,
-          roster: Annotated[Optional[Path], typer.Option(metavar="FILE", help="The class, as `pvlab release` had it.")] = None,
-          same_handout: Annotated[bool, typer.Option("--same-handout", help="With --roster: all students had the same "
-                                                     "handout, not each their own.")] = False,
-          due: Annotated[Optional[datetime], typer.Option(metavar="WHEN", help="What was handed in later is marked as "
-                                                          "late; its points are the same.")] = None,
-          jobs: Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Processes; one for each CPU unless given.")] = None,
-          scheduler: Annotated[Optional[str], typer.Option(metavar="ADDRESS", help="Grade on this dask.distributed "
-                                                           "cluster: tcp://host:8786.")] = None,
-          no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Do not run the public checks: points only, much "
-                                                    "faster.")] = False,
-          no_sandbox: Annotated[bool, typer.Option("--no-sandbox", help="Run students' code without isolation. Only where "
-                                                   "you trust all of it.")] = False,
-          json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False) -> None:
+def grade(submissions: Folder, out: Out, key: Key = None, roster: Roster = None, same_handout: SameHandout = False,
+          due: Due = None, jobs: Jobs = None, scheduler: Scheduler = None, no_feedback: NoFeedback = False,
+          no_sandbox: NoSandbox = False, json: Json = False) -> None:
     """Grade a folder of submissions: points by hidden checks, which a submission cannot reach, and feedback."""
     from pvlab.course.grading import batch, reports
     from pvlab.course.keys import read_key
@@ -46,8 +51,8 @@ def grade(submissions: Annotated[Path, typer.Argument(metavar="SUBMISSIONS", hel
         raise InputError("--same-handout means something only with --roster")
     options = batch.Options(
         key=read_key(key) if key is not None else b"", roster=read_class(roster) if roster is not None else {},
-        variants=key is not None and not same_handout, feedback=not no_feedback, level="none" if no_sandbox else "namespaces",
-        jobs=jobs, scheduler=scheduler, due=due.timestamp() if due is not None else None)
+        variants=key is not None and not same_handout, feedback=not no_feedback,
+        level="none" if no_sandbox else "namespaces", jobs=jobs, scheduler=scheduler, due=due and due.timestamp())
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with Bar() as bar:
         graded = batch.grade(submissions, reports.paths(out)["journal"], options, bar)

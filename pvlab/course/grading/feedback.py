@@ -25,8 +25,8 @@ MODULES = """
 """.split()
 
 # Plugins of pytest that have nothing to do here, or that collect all garbage at every end.
-SPARED = [word for name in "cacheprovider unraisableexception threadexception doctest junitxml pastebin faulthandler".split()
-          for word in ("-p", f"no:{name}")]
+SPARED = [word for name in ("cacheprovider", "unraisableexception", "threadexception", "doctest", "junitxml",
+                            "pastebin", "faulthandler") for word in ("-p", f"no:{name}")]
 
 LARGEST_TEXT = 4000     # characters shown of one cell
 LARGEST_ORDER = 32 << 20
@@ -119,7 +119,7 @@ def text(item, failure) -> str:
 
 
 class ForkedKernel:
-    """A kernel that is a fork of this process, made before pytest opens anything; jupyter_client takes it for a Popen."""
+    """A kernel that is a fork of this process, made before pytest opens anything; to jupyter_client it is a Popen."""
 
     stdin = stdout = stderr = None
 

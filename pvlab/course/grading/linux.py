@@ -59,7 +59,8 @@ def mount(source, target, kind: str | None = None, flags: int = 0, options: str 
 def make_read_only(target, below: bool = True) -> None:
     """A mount, and all below it: read-only, no set-user-id programs, no devices (Linux 5.12)."""
     attributes = struct.pack("=4Q", 1 | 2 | 4, 0, 0, 0)     # MOUNT_ATTR_RDONLY | NOSUID | NODEV; nothing else changed
-    _syscall(_MOUNT_SETATTR, ctypes.c_int(-100), _path(target), ctypes.c_uint(0x8000 if below else 0), attributes, ctypes.c_size_t(32))
+    _syscall(_MOUNT_SETATTR, ctypes.c_int(-100), _path(target), ctypes.c_uint(0x8000 if below else 0), attributes,
+             ctypes.c_size_t(32))
 
 
 def change_root(root) -> None:

@@ -46,8 +46,9 @@ def close_zygote() -> None:
 def mark(task: Mapping) -> dict:
     """The record of one submission.
 
-    task: {"student", "lesson", "variant": the student whose handout it is, or "" for the public one, "cells": {grade_id:
-    source}, "key": hex digits, "feedback": whether to run the public checks, "level": of isolation, "limits": […]}
+    task: {"student", "lesson", "variant": the student whose handout it is, or "" for the public one, "cells":
+    {grade_id: source}, "key": hex digits, "feedback": whether to run the public checks, "level": of isolation,
+    "limits": […]}
     Raises SandboxError where isolation is less than asked for.
     """
     try:
@@ -72,8 +73,8 @@ def _mark(task: Mapping) -> dict:
 class Marker:
     """Marks the exercises of one submission in order, in one student's process as long as that lives.
 
-    When it ends, the exercise is tried again with its own cells alone, because what an earlier exercise did must not cost
-    a later one; if it ends again, the following exercises are done without the cells of this one.
+    When it ends, the exercise is tried again with its own cells alone, because what an earlier exercise did must not
+    cost a later one; if it ends again, the following exercises are done without the cells of this one.
     """
 
     def __init__(self, nursery: Zygote, task: Mapping):

@@ -28,8 +28,9 @@ def merged(lesson: int, key: bytes, student: str, solutions: Mapping[str, str]) 
 @functools.lru_cache(maxsize=512)
 def code_cells(lesson: int, key: bytes, student: str) -> dict[str, tuple[str, bool]]:
     """{grade_id: (source, whether it is a solution cell)} of the code cells of that student's handout, in order."""
-    return {cell["metadata"]["nbgrader"]["grade_id"]: ("".join(cell["source"]), cell["metadata"]["nbgrader"]["solution"])
-            for cell in merged(lesson, key, student, {})["cells"] if cell["cell_type"] == "code"}
+    cells = [(cell["metadata"]["nbgrader"], "".join(cell["source"]))
+             for cell in merged(lesson, key, student, {})["cells"] if cell["cell_type"] == "code"]
+    return {own["grade_id"]: (source, own["solution"]) for own, source in cells}
 
 
 def program(lesson: int, key: bytes, student: str, solutions: Mapping[str, str]) -> list[tuple[str, str, str]]:

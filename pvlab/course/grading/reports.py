@@ -27,8 +27,9 @@ from pvlab.course.grading.batch import Graded, GradingError, Options
 def paths(out: Path) -> dict[str, Path]:
     """Where each report goes, beside the file of marks."""
     stem = out.with_suffix("") if out.suffix else out
-    return {"marks": out, "canvas": Path(f"{stem}.canvas.csv"), "moodle": Path(f"{stem}.moodle.csv"),
-            "json": Path(f"{stem}.json"), "feedback": Path(f"{stem}.feedback"), "journal": Path(f"{stem}.journal.jsonl")}
+    return {"marks": out} | {name: Path(f"{stem}.{ending}") for name, ending in (
+        ("canvas", "canvas.csv"), ("moodle", "moodle.csv"), ("json", "json"), ("feedback", "feedback"),
+        ("journal", "journal.jsonl"))}
 
 
 def write(out: Path, graded: list[Graded], options: Options, folder: Path) -> dict:
@@ -81,7 +82,7 @@ def summary(graded: list[Graded], folder: Path) -> dict:
     levels = sorted({one.record["isolation"] for one in graded if one.record})
     return {"isolation": levels, "submissions": [
         {"student": one.student, "lesson": one.submission.lesson,
-         "file": None if one.submission.found.file is None else one.submission.found.file.relative_to(folder).as_posix(),
+         "file": one.submission.found.file and one.submission.found.file.relative_to(folder).as_posix(),
          "status": one.status, "notes": one.notes, "points": one.record["points"] if one.record else 0,
          "of": find_sheet(one.submission.lesson).points if one.submission.lesson is not None else None,
          "exercises": one.record["exercises"] if one.record else [],
@@ -91,7 +92,7 @@ def summary(graded: list[Graded], folder: Path) -> dict:
 def _marks(students: Mapping[str, list[Graded]], exercises: list[str], options: Options) -> str:
     rows = [["student", *exercises, "total", "status", "notes"]]
     for student, own in students.items():
-        marks = {exercise["id"]: exercise["points"] for one in own if one.record for exercise in one.record["exercises"]}
+        marks = {done["id"]: done["points"] for one in own if one.record for done in one.record["exercises"]}
         rows.append([student, *(marks.get(name, 0) for name in exercises), points(own), status(own),
                      "; ".join(notes(own))])
     return _csv(rows)
@@ -144,7 +145,7 @@ def file_name(student: str) -> str:
 
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b}
-h2{margin:2rem 0 .3rem}table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}
+h2{margin:2rem 0 .3rem}table{border-collapse:collapse}td{padding:.2rem .8rem .2rem 0;vertical-align:top}
 .no{color:#a11}.yes{color:#161}pre{background:#f4f4f4;padding:.6rem;overflow-x:auto;white-space:pre-wrap}"""
 
 
@@ -156,25 +157,30 @@ def page(student: str, own: list[Graded]) -> str:
         lesson = one.submission.lesson
         if one.record is None:
             what = f" for lesson {lesson}" if lesson is not None else ""
-            parts.append(f"<p>What you handed in{what}: <b>{say(one.status)}</b>. {say(one.notes[0] if one.notes else '')}</p>")
+            why = one.notes[0] if one.notes else ""
+            parts.append(f"<p>What you handed in{what}: <b>{say(one.status)}</b>. {say(why)}</p>")
             continue
         parts.append(f"<h2>{say(_title(lesson))}: {one.record['points']} of {one.record['of']} points</h2>"
                      + (f"<p>{say(one.status)}</p>" if one.status != "graded" else ""))
         public = {check["id"]: check for check in one.record["public"] or ()}
         for exercise in one.record["exercises"]:
-            parts.append(f"<h3>{say(exercise['title'])} ({say(exercise['id'])}): {exercise['points']} of {exercise['of']}</h3>")
+            parts.append(f"<h3>{say(exercise['title'])} ({say(exercise['id'])}): "
+                         f"{exercise['points']} of {exercise['of']}</h3>")
             if exercise["said"]:
                 parts.append(f"<p class=no>Your cell: {say(exercise['said'])}</p>")
             if exercise["checks"]:
-                rows = "".join(f"<tr><td class={'yes' if check['passed'] else 'no'}>{'✓' if check['passed'] else '✗'}"
-                               f"<td>{check['points']} of {check['of']}<td>{say(check['name'])}<td>{say(check['feedback'])}"
-                               for check in exercise["checks"])
-                parts.append(f"<table>{rows}</table>")
+                parts.append(f"<table>{''.join(map(_row, exercise['checks']))}</table>")
             check = public.get(exercise["id"])
             if check and not check["passed"] and check["text"]:
                 parts.append(f"<p>The public check shows:</p><pre>{say(check['text'])}</pre>")
     return f"<!doctype html><html lang=en><meta charset=utf-8><title>{say(student)}</title><style>{STYLE}</style>" \
            + "\n".join(parts) + "</html>\n"
+
+
+def _row(check: Mapping) -> str:
+    mark = "<td class=yes>✓" if check["passed"] else "<td class=no>✗"
+    return (f"<tr>{mark}<td>{check['points']} of {check['of']}<td>{html.escape(check['name'])}"
+            f"<td>{html.escape(check['feedback'])}")
 
 
 def _put(file: Path, text: str) -> None:

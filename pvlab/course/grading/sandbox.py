@@ -7,7 +7,7 @@
                all, and another user if the grader is root. There are no sockets for a kernel either: no nbval feedback.
 3. none        Limits of resources only. The grader refuses to work so unless it is told --no-sandbox.
 
-At each of them CPU time, memory, file size and the number of processes are limited, and all that is left over is killed.
+At each of them CPU time, memory, file size and the number of processes are limited, and what is left over is killed.
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEVELS = ("namespaces", "landlock", "none")
 PACKAGE = Path(__file__).resolve().parents[2]
 HIDDEN = PACKAGE / "course" / "exercises"       # hidden checks and solutions: on no disk that a student's process has
 HOME, CACHE = "/home/student", "/cache"
-HOME_SIZE = "64m"
+HOME_SIZE = "size=64m,nr_inodes=10k"
 USERS = 1 << 30                                 # user ids from here on are free; each zygote takes one
 
 # Beside Python and the course: the C library and its programs, fonts, time zones.
@@ -96,7 +96,7 @@ def build_root(base: str) -> None:
 
 def _fresh_memory() -> None:
     for place in (HOME, "/tmp", "/dev/shm"):
-        linux.mount("tmpfs", place, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"mode=1777,size={HOME_SIZE}")
+        linux.mount("tmpfs", place, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"mode=1777,{HOME_SIZE}")
 
 
 def _bind(source: str, target: str, read_only: bool = True) -> None:
@@ -168,6 +168,6 @@ def _limit(limits: Limits) -> None:
             resource.setrlimit(number, (value, ceiling))
     if Path("/proc/self/oom_score_adj").exists():
         try:
-            Path("/proc/self/oom_score_adj").write_text("1000")     # if memory ends, it is the student's process that goes
+            Path("/proc/self/oom_score_adj").write_text("1000")     # where memory ends, this is the process that goes
         except OSError:
             pass

@@ -1,7 +1,7 @@
 """In the grader: a zygote, the students' processes that it forks, and what is said to them.
 
-Whatever comes from a student's process is data: at most LARGEST bytes of JSON, read into exact built-in types, answering
-the one question that is open. Anything else ends the process.
+Whatever comes from a student's process is data: at most LARGEST bytes of JSON, read into exact built-in types,
+answering the one question that is open. Anything else ends the process.
 """
 from __future__ import annotations
 

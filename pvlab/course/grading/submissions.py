@@ -11,11 +11,13 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 LARGEST = 16 << 20          # bytes of a notebook
 LARGEST_CELL = 256 << 10    # characters of a solution
+MOST = 100                  # notebooks of one student that are read
 SKIPPING = {"nbval-skip", "nbval-ignore-output", "skip", "raises-exception"}
 
 # Canvas: name_[LATE_]user_file_own-2.ipynb; Moodle: a folder "Full Name_1234_assignsubmission_file_".
@@ -57,9 +59,9 @@ def find(folder: Path, known: Mapping[str, object], due: float | None = None) ->
             continue
         if entry.is_dir(follow_symlinks=False):
             student = _known(moodle["student"] if (moodle := _MOODLE.match(entry.name)) else entry.name, known)
-            files = list(_notebooks(Path(entry.path)))
+            files = list(islice(_notebooks(Path(entry.path)), MOST))
             found += [_dated(Found(student, file), file, due) for file in files] or [Found(student, None)]
-        elif entry.name.lower().endswith(".ipynb"):
+        elif entry.name.lower().endswith(".ipynb") or entry.is_symlink():
             found.append(_dated(_flat(Path(entry.path), known), Path(entry.path), due))
     return found
 
@@ -164,7 +166,8 @@ def _book(file: Path) -> dict:
         if not stat.S_ISREG(about.st_mode):
             raise _Refused("unreadable", "it is a link or a device, not a file")
         if about.st_size > LARGEST:
-            raise _Refused("too large", f"it has {about.st_size / (1 << 20):,.0f} MiB, at most {LARGEST >> 20} are read")
+            raise _Refused("too large",
+                           f"it has {about.st_size / (1 << 20):,.0f} MiB, at most {LARGEST >> 20} are read")
         content = file.read_bytes()
     except OSError as error:
         raise _Refused("unreadable", f"it cannot be read: {error.strerror}") from None

@@ -50,10 +50,8 @@ def text(answer: dict) -> bytes:
     try:
         said = json.dumps(answer, allow_nan=False).encode() + b"\n"
     except (ValueError, RecursionError) as error:
-        said = json.dumps({"id": answer["id"], "failed": f"the value cannot be written as JSON: {error}"}).encode() + b"\n"
-    if len(said) > LARGEST:
-        said = json.dumps({"id": answer["id"], "failed": "the value is too large"}).encode() + b"\n"
-    return said
+        return text({"id": answer["id"], "failed": f"the value cannot be written as JSON: {error}"})
+    return said if len(said) <= LARGEST else text({"id": answer["id"], "failed": "the value is too large"})
 
 
 def execute(namespace: dict, order: dict) -> list[str | None]:

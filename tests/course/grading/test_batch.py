@@ -39,8 +39,9 @@ def handed_in(tmp_path, toys):
     """Six submissions, each with other marks."""
     folder = tmp_path / "handed in"
     for number in range(6):
-        hand_in(folder, f"s{number}", solved(double=f"def double(n): return n * FACTOR if n % 6 != {number} else {number}",
-                                             answer="answer = 'forty-two'" if number % 2 else "answer = 42"))
+        hand_in(folder, f"s{number}", solved(
+            double=f"def double(n): return n * FACTOR if n % 6 != {number} else {number}",
+            answer="answer = 'forty-two'" if number % 2 else "answer = 42"))
     return folder
 
 
@@ -65,7 +66,8 @@ def test_what_is_in_the_journal_is_not_marked_again(handed_in, tmp_path, monkeyp
 def test_what_changed_is_marked_again(handed_in, tmp_path, monkeypatch, change):
     grade(handed_in, tmp_path / "journal", FAST)
     marked, options = [], FAST
-    monkeypatch.setattr(batch, "mark", lambda task: marked.append(task["student"]) or marking.mark(task | {"feedback": False}))
+    monkeypatch.setattr(batch, "mark", lambda task: (
+        marked.append(task["student"]) or marking.mark(task | {"feedback": False})))
     if change == "solution":
         hand_in(handed_in, "s3", solved(answer="answer = 'another'"))
     elif change == "exercise":
@@ -92,8 +94,8 @@ def test_killed_anywhere_and_started_again(handed_in, tmp_path, monkeypatch):
             journal.write_bytes(b"".join(lines[:kept]) + (lines[kept][:rest] if rest else b""))
             marked.clear()
             assert grade(handed_in, journal, FAST) == whole, (kept, rest)
-            complete = kept + (rest > 1 and rest == len(lines[min(kept, 5)]) - 1)       # only its end of line is missing
-            assert len(marked) == len(lines) - complete
+            only_its_end_is_missing = rest > 1 and rest == len(lines[kept]) - 1
+            assert len(marked) == len(lines) - kept - only_its_end_is_missing
             assert len(Journal(journal).read()) == len(lines)
     assert kept == 6
 
@@ -131,7 +133,8 @@ def test_a_feedback_page_shows_no_hidden_check(handed_in, tmp_path):
         assert secret not in page
 
 
-@pytest.mark.parametrize("student, name", [("ann", "ann"), ("a/b", "a%2fb"), ("..", "%"), ("Zoë Ångström", "Zoë%20Ångström")])
+@pytest.mark.parametrize("student, name", [
+    ("ann", "ann"), ("a/b", "a%2fb"), ("..", "%"), ("Zoë Ångström", "Zoë%20Ångström")])
 def test_a_page_has_a_safe_name(student, name):
     assert reports.file_name(student) == name
 
@@ -223,7 +226,8 @@ def test_sigkill(tmp_path):
         subprocess.run([*command, str(tmp_path / name / "grades.csv")], check=True, stdout=subprocess.DEVNULL)
     for report in ("grades.csv", "grades.json", "grades.canvas.csv", "grades.moodle.csv"):
         assert (tmp_path / "killed" / report).read_bytes() == (tmp_path / "whole" / report).read_bytes()
-    points = [row["ex01-breakeven"] for row in csv.DictReader((tmp_path / "whole" / "grades.csv").read_text().splitlines())]
+    rows = csv.DictReader((tmp_path / "whole" / "grades.csv").read_text().splitlines())
+    points = [row["ex01-breakeven"] for row in rows]
     assert len(points) == KILLED + 1 and len(set(points)) > 1
     _no_process_is_left(str(folder))
 

@@ -130,7 +130,8 @@ CELLS = {
         while True: threading.Thread(target=run).start()""", "RuntimeError|MemoryError|CPU time"),
     "memory flood": ("hoard = []\nwhile True: hoard.append(bytearray(1 << 26))", "MemoryError"),
     "memory flood when asked": ("def double(n): return [0] * 10**10", "MemoryError"),
-    "output flood": ("import sys\nwhile True: print('x' * 10**6); sys.stderr.write('y' * 10**6)", "CPU time|no answer within"),
+    "output flood": ("import sys\nwhile True: print('x' * 10**6); sys.stderr.write('y' * 10**6)",
+                     "CPU time|no answer within"),
     "file flood": ("""
         for i in range(1000):
             with open(f'file{i}', 'wb') as file: file.write(bytes(1 << 20))""", "OSError"),
@@ -145,21 +146,29 @@ CELLS = {
             deep = []
             for _ in range(500): deep = [deep]
             return deep""", "deep|RecursionError"),
-    "an endless list": ("def double(n):\n    endless = []\n    endless.append(endless)\n    return endless", "RecursionError"),
+    "an endless list": ("""
+        def double(n):
+            endless = []
+            endless.append(endless)
+            return endless""", "RecursionError"),
     "forged result": ("""
         import os
         os.write(FD, b'{"id": 1, "value": [null, null, null]}\\n{"id": 2, "value": 10}\\n')
         def double(n): return 3""", "nobody asked for"),
     "forged results, all in advance": ("""
         import os
-        for i in range(50): os.write(FD, b'{"id": %d, "points": 4, "passed": true, "value": true}\\n' % i)""", "nobody asked|answers no question"),
+        for i in range(50): os.write(FD, b'{"id": %d, "points": 4, "passed": true, "value": true}\\n' % i)""",
+                                       "nobody asked|answers no question"),
     "forged grade": ("""
         import os
         os.write(FD, b'{"points": 4, "of": 4, "passed": true}\\n')""", "nobody asked|answers no question"),
-    "garbage on the pipe": ("import os\ndef double(n): os.write(FD, bytes(range(256)) + b'\\n')", "not JSON|nobody asked"),
-    "half a message, then silence": ("import os, time\nos.write(FD, b'{\"id\"')\ntime.sleep(10**6)", "no answer within"),
+    "garbage on the pipe": ("import os\ndef double(n): os.write(FD, bytes(range(256)) + b'\\n')",
+                            "not JSON|nobody asked"),
+    "half a message, then silence": ("import os, time\nos.write(FD, b'{\"id\"')\ntime.sleep(10**6)",
+                                     "no answer within"),
     "closed pipe": ("import os\nos.close(FD)", "ended its own process|closed its connection"),
-    "huge number": ("import os\ndef double(n): os.write(FD, b'{\"id\": 2, \"value\": ' + b'9' * 10**6 + b'}\\n')", "not JSON|nobody asked"),
+    "huge number": ("import os\ndef double(n): os.write(FD, b'{\"id\": 2, \"value\": ' + b'9' * 10**6 + b'}\\n')",
+                    "not JSON|nobody asked"),
     "a thread that answers": ("""
         import os, threading, time
         def run():
@@ -212,7 +221,8 @@ CELLS = {
         class Loud(Exception):
             def __str__(self): import os; os._exit(0)
         def double(n): raise Loud""", "Loud in line"),
-    "an exception that carries the input out": ("def double(n): raise ValueError(f'the input is {n}')", "^((?!input is).)*$"),
+    "an exception that carries the input out": ("def double(n): raise ValueError(f'the input is {n}')",
+                                                "^((?!input is).)*$"),
 }
 
 
@@ -229,7 +239,8 @@ def test_code(toys, tmp_path, tell):
     folder = tmp_path / "handed in"
     for number, (name, (text, _)) in enumerate(CELLS.items()):
         hand_in(folder, f"{number:03} {name}", solved(double=source(text)))
-        hand_in(folder, f"{number:03} {name}, honest", solved(double=f"def double(n): return n * FACTOR + 0 * {number}"))
+        honest = f"def double(n): return n * FACTOR + 0 * {number}"
+        hand_in(folder, f"{number:03} {name}, honest", solved(double=honest))
     canary = tmp_path / "canary"
     canary.write_text("alive")
     before = set(os.listdir("/tmp"))
@@ -289,8 +300,9 @@ def structural() -> dict:
         "given cell edited": (changed("ex77-double-given", source="FACTOR = 0\ndef double(n): return n"),
                               "ex77-double-given was changed"),
         "check cell deleted": (without("ex77-double-check"), "ex77-double-check was deleted"),
-        "all check cells deleted": ({**solved(double=WRONG), "cells": [
-            one for one in solved(double=WRONG)["cells"] if not one["id"].endswith("-check")]}, "ex77-answer-check was deleted"),
+        "all check cells deleted": ({**solved(), "cells": [
+            one for one in solved(double=WRONG)["cells"] if not one["id"].endswith("-check")]},
+            "ex77-answer-check was deleted"),
         "check cell twice": (doubled("ex77-double-check", "passed = True"), "ex77-double-check is there 2 times"),
         "solution cell twice": (doubled("ex77-double", right), "ex77-double is there 2 times"),
         "solution cell deleted": (without("ex77-double"), "solution cell ex77-double is missing"),

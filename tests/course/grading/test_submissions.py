@@ -137,7 +137,8 @@ def test_bad_input(tmp_path):
 
 
 def test_looks_are_shown_to_the_instructor():
-    found = marking.looks({"a": "import os, math\nfrom socket import *\ndef f(): return eval('1')", "b": "def f(: ", "c": "1"})
+    cells = {"a": "import os, math\nfrom socket import *\ndef f(): return eval('1')", "b": "def f(: ", "c": "1"}
+    found = marking.looks(cells)
     assert found == ["a: uses os, socket, eval"]
 
 

@@ -44,7 +44,8 @@ def hidden(student, rng, variant):
         # where rounding is of no consequence: that has a check of its own
         instructions, exits = measured
         parts = {percent: instructions * percent / (100 * exits) % 1 for percent in range(5, 100)}
-        for percent in rng.sample([percent for percent, part in parts.items() if 0.05 < part < 0.45], 2):
+        clear = [percent for percent, part in parts.items() if 0.05 < part < 0.45]
+        for percent in rng.sample(clear if len(clear) > 1 else list(parts), 2):
             right(*measured, percent, "the exits may take percent / 100 of the instructions' cycles, shared among them")
 
     def whole():
