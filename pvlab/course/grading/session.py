@@ -58,6 +58,14 @@ class Zygote:
         self.master.settimeout(PATIENCE)
         hello = self._hear()
         self.level, self.user, self.why = hello["level"], hello["user"], hello["why"]
+        self._workshop: Zygote | None = None
+
+    @property
+    def workshop(self) -> Zygote:
+        """A second zygote, made when it is first needed: one has one process at a time."""
+        if self._workshop is None:
+            self._workshop = Zygote(self.level)
+        return self._workshop
 
     def _ask(self, order: dict, *descriptors: int) -> dict:
         try:
@@ -88,6 +96,8 @@ class Zygote:
         return self._ask({"end": process, "grace": grace})["status"]
 
     def close(self) -> None:
+        if self._workshop is not None:
+            self._workshop.close()
         self.master.close()
         try:
             self.process.wait(5)
@@ -190,7 +200,12 @@ class StudentProcess(Conversation):
         return self._do("value", name=name)
 
     def build(self, source: str, /) -> bytes:
-        answer = self._do("build", source=source)
+        """In a process of its own, which has executed nothing of the student's: what is built is what was written."""
+        builder = StudentProcess(self.nursery.workshop, self.limits)
+        try:
+            answer = builder._do("build", source=source)
+        finally:
+            builder.close()
         try:
             return base64.b64decode(answer, validate=True)
         except (TypeError, ValueError):
