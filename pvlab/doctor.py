@@ -91,6 +91,15 @@ def engine() -> str:
     return f"hello said {' '.join(first.text.split())!r} in {first.instructions:,} instructions"
 
 
+def system_z() -> str:
+    """An s390x guest under the control program."""
+    from pvlab import Cp, guest
+    run = Cp().run(guest("s390-hello", by="diagnose"))
+    if run.outcome not in ("halted", "shutdown") or not run.output:
+        raise PvlabError(f"s390-hello under cp ended in {run.outcome}: {run.detail}")
+    return f"s390-hello said {' '.join(run.text.split())!r} in {run.instructions:,} instructions"
+
+
 def notebooks() -> str:
     from pvlab.course.lessons import lessons
     return f"{len(lessons())} lessons, JupyterLab {metadata.version('jupyterlab')}"
@@ -117,6 +126,7 @@ CHECKS = (
     ("cache", cache, "Name a folder that can be written: PVLAB_CACHE=/some/folder pvlab doctor"),
     ("toolchain", toolchain, "The C compiler comes with the package ziglang. " + INSTALL),
     ("guest", engine, "The CPU comes with the package unicorn. " + INSTALL),
+    ("s390x guest", system_z, "The CPU comes with the package unicorn. " + INSTALL),
     ("grading", grading, INSTALL),
     ("lessons", notebooks, "Get a checkout of pvlab, and run `make lab` in it."),
 )

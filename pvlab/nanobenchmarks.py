@@ -50,10 +50,15 @@ class CountingTranslation(BinaryTranslation):
     """Binary translation that counts, in `cached`, the instructions of the cache that run, and `stood_for` the guest's
     instructions for which they do (its other statistics of a run are then void)."""
 
-    def _describe(self, address: int, size: int) -> tuple:
-        retired, repeat, points, _, held = super()._describe(address, size)
-        code = self.memory.ram.read(address - self.cache.base, size)
-        return retired, repeat, points, sum(1 for _ in lines(code, address)) << 32 | len(retired), held
+    def start(self) -> None:
+        super().start()
+        machine, ram, describe = self.machine, self.memory.ram, self.machine.describe_cached
+
+        def counted(address: int, size: int) -> tuple:
+            retired, repeat, points, _, held = describe(address, size)
+            code = ram.read(address - self.cache.base, size)
+            return retired, repeat, points, sum(1 for _ in lines(code, address)) << 32 | len(retired), held
+        machine.describe_cached = counted
 
     @property
     def cached(self) -> int:

@@ -75,12 +75,14 @@ def table(state: Ring, title: str = "A virtqueue") -> Table:
         follows = "" if each.follows is None else f", then {each.follows}"
         rows.append([f"descriptor {number}", f"{_bytes(each.length)} at {each.address:#x}: {each.role}{follows}",
                      each.state])
-        rows += [[f"  its entry {inner.number}", f"{_bytes(inner.length)} at {inner.address:#x}: {inner.role}", each.state]
-                 for inner in each.indirect]
+        rows += [[f"  its entry {inner.number}", f"{_bytes(inner.length)} at {inner.address:#x}: {inner.role}",
+                  each.state] for inner in each.indirect]
     rows += [[f"available slot {slot}", f"descriptor {state.heads[slot]}", kind]
              for slot in slots if (kind := _slot_state(state, slot))]
-    rows += [[f"used slot {place}", f"descriptor {state.returned[place][0]}, {_bytes(state.returned[place][1])} written",
-              RETURNED] for place in places if _slot_state(state, place, "")]
+    for place in places:
+        head, length = state.returned[place]
+        if _slot_state(state, place, ""):
+            rows.append([f"used slot {place}", f"descriptor {head}, {_bytes(length)} written", RETURNED])
     wishes = [["available index", state.available_index, ""], ["used index", state.used_index, ""]]
     if state.used_event is None:
         wishes += [["driver's flag", "no interrupt" if state.no_interrupt else "interrupt me", ""],
@@ -123,7 +125,8 @@ def _list(numbers: list[int]) -> str:
 def _cell(axes, x: float, y: float, width: float, text: str, kind: str = "", size: int = 10) -> None:
     from matplotlib.patches import Rectangle
     colour, hatch = _COLOURS.get(kind, ("white", ""))
-    axes.add_patch(Rectangle((x, y), width, 0.86, facecolor=colour, edgecolor=INK if colour != "white" else FAINT, linewidth=0.9))
+    edge = FAINT if colour == "white" else INK
+    axes.add_patch(Rectangle((x, y), width, 0.86, facecolor=colour, edgecolor=edge, linewidth=0.9))
     if hatch:                        # a strip of it, beside the words: they must stay readable
         axes.add_patch(Rectangle((x + width - 0.28, y), 0.28, 0.86, facecolor=colour, edgecolor=INK, hatch=hatch,
                                  linewidth=0.6))

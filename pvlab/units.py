@@ -45,7 +45,8 @@ class PerUnit:
                             axes.text(left + count / 2, y, reason, ha="center", va="center", fontsize=12, color=INK,
                                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85})
                         left += count
-                axes.text(left + longest * 0.015, y, _said(left), va="center", fontsize=15, fontweight="bold", color=INK)
+                axes.text(left + longest * 0.015, y, _said(left), va="center", fontsize=15, fontweight="bold",
+                          color=INK)
             axes.set_yticks(range(len(self.found)), list(self.found))
             axes.set_ylim(len(self.found) - 0.5, -0.5)
             axes.set_xlim(0, longest * 1.12)
@@ -61,8 +62,8 @@ class PerUnit:
         return self.table().text()
 
 
-def per_unit(guest: str, ways: Mapping[str, Mapping[str, int | str]], monitor=None, unit: str = "iteration", per: int = 1,
-         title: str = "") -> PerUnit:
+def per_unit(guest: str, ways: Mapping[str, Mapping[str, int | str]], monitor=None, unit: str = "iteration",
+             per: int = 1, title: str = "") -> PerUnit:
     """Exits of one unit of a guest's work, in each of several ways.
 
     guest   the name of a guest with a parameter n

@@ -267,3 +267,35 @@ def test_lab_opens_the_lesson_from_the_checkout(pvlab, monkeypatch):
     assert program == sys.executable and command[1:3] == ["-m", "jupyterlab"] and command[-1] == "--no-browser"
     assert f"--ServerApp.root_dir={root}" in command
     assert Path(command[-2]).name.startswith("01_") and Path(command[-2]).parent == root / "notebooks"
+
+
+# Guests for s390x
+
+def test_an_s390x_guest_runs_under_cp_unless_told_otherwise(answer):
+    run = answer("run s390-hello")
+    assert (run["monitor"], run["outcome"], run["output"]) == ("cp", "shutdown", "hello, world\n")
+    assert run["exits"]["ssch"] == 1 and run["events"] == {"io": 1} and run["cycles"] is None
+    assert answer("run s390-hello --monitor cp") | {"seconds": 0} == run | {"seconds": 0}
+
+
+def test_there_is_no_bare_machine_to_be_faithful_to(answer):
+    compared = answer("compare s390-hello")
+    assert compared["faithful"] == {"cp": None} and len(compared["runs"]) == 1
+
+
+@pytest.mark.parametrize("line, message", [
+    ("run s390-hello -m native", "'native' runs guests for x86, and 's390-hello' is for s390x"),
+    ("run hello -m cp", "'cp' runs guests for s390x, and 'hello' is for x86"),
+    ("compare s390-hello --monitors native,cp", "'native' runs guests for x86, and 's390-hello' is for s390x"),
+])
+def test_a_monitor_of_another_instruction_set(pvlab, line, message):
+    status, out, err = pvlab(line)
+    assert (status, out) == (2, "") and err.count("\n") == 1 and message in err
+
+
+def test_a_source_of_ones_own_for_s390x(answer, tmp_path):
+    source = tmp_path / "mine.s390x.c"
+    source.write_text("int main(void) { return 0; }\n")
+    assert answer("run", source)["outcome"] == "shutdown"
+    source.write_text('int main(void) { __asm__ volatile("j ."); }\n')
+    assert answer("run", source, "--budget", 100_000, status=1)["outcome"] == "budget"

@@ -242,7 +242,7 @@ _S390X = (
                "n": Number("blocks", {None: (16, 1, 1140)}),
                "batch": Number("blocks with each request", {"channel": (1, 1, 15), "x18": (1, 1, 15),
                                                             "x20": (1, 1, 15), "x250": (1, 1, 256)}, by="by")}),
-    _s390x("s390-console", "a console: passes what is typed to CP as a command (DIAGNOSE X'08'), and prints the response",
+    _s390x("s390-console", "a console: passes what is typed to CP (DIAGNOSE X'08'), and prints the response",
            "conversation.c", "channel.c", typed=("QUERY USERID", "QUERY TIME", "QUERY VIRTUAL", "HELLO", "LOGOFF")),
     _s390x("s390-screen", "writes a screen of 22 lines", "screen.c", "channel.c", parameters={
         "by": Choice("how", {"lines": "a channel program for each line", "chained": "one channel program for all lines",
@@ -260,13 +260,13 @@ _S390X = (
                "by": Choice("what CP is told", {"keep": "nothing: it must save and restore what nobody needs",
                                                 "release": "DIAGNOSE X'10' says which pages"}, "keep"),
                "n": Number("pages", {None: (32, 1, 64)})}),
-    _s390x("s390-page-fault", "reads pages that are on CP's paging disk, and has other work to do", "page_fault.c", frames=40,
-           parameters={
+    _s390x("s390-page-fault", "reads pages that are on CP's paging disk, and has other work to do", "page_fault.c",
+           frames=40, parameters={
                "by": Choice("what happens meanwhile", {
                    "wait": "nothing: the virtual machine stands still",
                    "handshake": "the other work: DIAGNOSE X'258' asks CP to tell"}, "wait"),
                "n": Number("pages", {None: (4, 1, 10)})}),
-    _s390x("s390-epsw", "asks in two ways in which state it is: EPSW, and the PSW that an interruption stores", "epsw.c"),
+    _s390x("s390-epsw", "asks in two ways in which state it is: by EPSW, and by an interruption", "epsw.c"),
 )
 
 CATALOGUE = {entry.name: entry for entry in (

@@ -5,7 +5,6 @@ at the guest's code before it runs can. The form is that of emulate.py.
 """
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 from pvlab.machine.x86 import cpu as c
@@ -59,11 +58,12 @@ def popf(vcpu: VirtualCpu, instruction: Instruction) -> None:
 
 # -- tables and selectors -----------------------------------------------------------------------------------------
 def store_table(vcpu: VirtualCpu, instruction: Instruction) -> None:
-    """SGDT and SIDT: the limit, then the base, of which a 16-bit form knows 24 bits."""
+    """SGDT and SIDT: the limit, and then the base, of which a 16-bit form knows 24 bits."""
     table = vcpu.table(instruction.mnemonic[1:4])
     base = table.base & (0xFFFFFFFF if instruction.wide else 0xFFFFFF)
     address = address_of(vcpu, instruction.operands[0].value)
-    vcpu.write_linear(address, struct.pack("<HI", table.limit & 0xFFFF, base), vcpu.cpl == 3)
+    _write(vcpu, address, table.limit, 2)
+    _write(vcpu, address + 2 & 0xFFFFFFFF, base, 4)
 
 
 def store_system(vcpu: VirtualCpu, instruction: Instruction) -> None:
@@ -87,7 +87,7 @@ def read_selector(vcpu: VirtualCpu, instruction: Instruction) -> None:
         _store(vcpu, instruction.operands[0], selector, instruction.wide)
 
 
-# -- what descriptors say (the checks are QEMU's, which are the manual's) -----------------------------------------------
+# -- what descriptors say (the checks are QEMU's, which are the manual's) ---------------------------------------------
 _LAR, _LSL = (1, 2, 3, 4, 5, 9, 11, 12), (1, 2, 3, 9, 11)      # system types that each knows
 
 

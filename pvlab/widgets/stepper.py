@@ -144,7 +144,7 @@ def _difference(before: Step, now: Step) -> str:
         return f"translated anew: {', '.join(adapted)}."
     if [row[:3] for row in before.shown()] != [row[:3] for row in now.shown()]:
         return "translated anew, because the guest's code or what is known of it has changed."
-    new = [row[3] for row in now.shown() if row not in before.shown()]
+    new = [row[3].strip("()") for row in now.shown() if row not in before.shown()]
     if all("exit to" in text for text in new):
         return f"the unit that a branch led to is gone: {', '.join(new)}."
     return f"chained: {', '.join(new)}."

@@ -29,7 +29,7 @@ class Conversation(Shown):
             self.say(command)
 
     def say(self, command: str) -> None:
-        """Type one more line. What the console has no character for is left out, and so is the line that would end it."""
+        """Type one more line. What the console has no character for is left out; so is the line that would end it."""
         line = "".join(character for character in command if character.isascii() and character.isprintable())[:_LONGEST]
         if line.strip() and line.strip().upper() != _END:
             self.commands.append(line)
@@ -68,15 +68,15 @@ class Conversation(Shown):
         if not self.commands:
             return "Nothing has been typed yet."
         exits = _talk(tuple(self.commands)).trace.by_reason()
-        return (f"Lines typed: {len(self.commands)}. The guest asked CP {exits.get('diagnose:0x08', 0)} times by DIAGNOSE "
-                f"X'08', and started {exits.get('ssch', 0)} channel programs to read and print: {sum(exits.values())} "
-                "exits in all.")
+        return (f"Lines typed: {len(self.commands)}. The guest asked CP {exits.get('diagnose:0x08', 0)} times by "
+                f"DIAGNOSE X'08', and started {exits.get('ssch', 0)} channel programs to read and print: "
+                f"{sum(exits.values())} exits in all.")
 
 
 def conversation(*commands: str) -> Conversation:
     """A widget in which commands to CP can be typed; it shows what CP responds. Begins with these commands.
 
-    Each line goes through a guest (s390-console): it reads the line from its virtual console, asks CP by DIAGNOSE X'08',
-    and prints the response. The guest is run anew for each line, from the first on, so what SET sets stays set.
+    Each line goes through a guest (s390-console): it reads the line from its virtual console, asks CP by DIAGNOSE
+    X'08', and prints the response. The guest is run anew for each line, from the first on, so what SET sets stays set.
     """
     return Conversation(commands)

@@ -7,6 +7,7 @@ events with their addresses and how many instructions came before each, and ever
 """
 from collections import Counter
 
+import pytest
 from fidelity import actions  # noqa: F401 - registers the actions
 from fidelity.batches import Batch, steps_for
 from fidelity.compare import Ending, Watched, differences, smaller
@@ -17,6 +18,7 @@ from pvlab.machine.x86.faults import EXCEPTIONS
 
 RARELY = 20                # each construct occurs in one program of so many at least
 TOGETHER = 10              # programs in one guest
+PARTS = 3                  # of the test
 QUIET = segments(True)[1][QUIET_IRQ]
 
 CONSTRUCTS = (
@@ -51,9 +53,11 @@ def compared(seed, programs, monitor=None):
     return differences(bare, other), batch.constructs(native.executed, faulted)
 
 
-def test_random_programs_end_alike_under_binary_translation(programs, tell):
-    count, coverage = max(programs, 3000), Counter()
-    for seed in range(-(-count // TOGETHER)):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_programs_end_alike_under_binary_translation(part, programs, tell):
+    batches = -(-max(programs, 3000) // (PARTS * TOGETHER))
+    count, coverage = batches * TOGETHER, Counter()
+    for seed in range(part * batches, (part + 1) * batches):
         batch = programs_from(seed)
         different, found = compared(seed, batch)
         if different:
@@ -61,7 +65,7 @@ def test_random_programs_end_alike_under_binary_translation(programs, tell):
             raise AssertionError(f"seed {seed}, programs {least}: {compared(seed, least)[0]}")
         for constructs in found:
             coverage.update(constructs)
-    tell(f"random programs for the translator: {count} ended alike. How many of them had each:")
+    tell(f"random programs for the translator, part {part + 1} of {PARTS}: {count} ended alike. How many had each:")
     for start in range(0, len(CONSTRUCTS), 6):
         tell("  " + ", ".join(f"{name} {coverage[name]}" for name in CONSTRUCTS[start:start + 6]))
     assert not {name: coverage[name] for name in CONSTRUCTS if coverage[name] * RARELY < count}

@@ -50,7 +50,7 @@ AT_FIRST = {"channel": {"stsch": 7, "msch": 2, "lctlg": 2}, "x18": {}, "x20": {}
 @pytest.mark.parametrize("by", PER_REQUEST)
 @pytest.mark.parametrize("n, batch", [(12, 1), (120, 15)])
 def test_disk_copy(by, n, batch):
-    """Each way leaves the same bytes and the same result; the exits are exact, for each block that is read or written."""
+    """Each way leaves the same bytes and the same result; the exits are exact, for each block read or written."""
     found, monitor = run("s390-disk-copy", by=by, n=n, batch=batch)
     source = b"".join(disk(monitor, SYSTEM_DISK).read_block(i) for i in range(n))
     target = disk(monitor, USER_DISK)
@@ -66,6 +66,7 @@ def test_disk_copy(by, n, batch):
         expected[reason] = expected.get(reason, 0) + count * requests
     assert found.trace.by_reason() == expected | END
     assert found.trace.events.counts() == ({"io": requests} if by == "channel" else {})
+    assert found.trace.accesses.counts() == {"disk": 2 * n if by == "x250" else requests}
 
 
 def test_all_ways_of_copying_end_with_the_same_digest():
@@ -104,7 +105,8 @@ def test_epsw_is_a_hole():
 
 
 @pytest.mark.parametrize("by, exits, most", [
-    ("spin", {}, 2_500_000), ("x44", {"diagnose:0x44": 39}, 1000), ("x9c", {"diagnose:0x9c": 38, "diagnose:0x44": 1}, 1000)])
+    ("spin", {}, 2_500_000), ("x44", {"diagnose:0x44": 39}, 1000),
+    ("x9c", {"diagnose:0x9c": 38, "diagnose:0x44": 1}, 1000)])
 def test_yield(by, exits, most):
     """Twenty hand-overs on each CPU: without a word to CP, each costs the other CPU's whole time slice."""
     found, _ = run("s390-yield", by=by, n=20)
@@ -141,7 +143,7 @@ LOGOFF
 
 
 def test_console():
-    """A round trip takes nine exits: four to read a line, one to ask CP, four to print. An empty response is not printed."""
+    """A round trip takes nine exits: four to read a line, one to ask CP, four to print what is not empty."""
     found, _ = run("s390-console", Cp(typed=["QUERY USERID", "SET PAGEX ON", "HULLO", "LOGOFF"]))
     assert found.text == CONVERSATION
     expected = {"lpswe": 2 * 6, "ssch": 6, "tsch": 6, "diagnose:0x08": 3, "lctlg": 1, "stsch": 1, "msch": 1}

@@ -1,11 +1,11 @@
 """The translator at work on programs of a few lines: what it makes of them, and that they end as on the bare machine."""
 import pytest
-from machine.bare import CODE, DATA, STACK, bare, build, code_of, data_of, frame
+from machine.bare import CODE, DATA, STACK, bare, build, code_of, data_of
 
 from pvlab.machine.x86 import cpu as c
 from pvlab.monitors import BinaryTranslation, Native
 from pvlab.monitors.binary_translation import classify as k
-from pvlab.monitors.binary_translation.classify import decode, line_of
+from pvlab.monitors.binary_translation.classify import decode
 from pvlab.monitors.binary_translation.translate import LONGEST, read_unit
 
 
@@ -77,7 +77,6 @@ def test_a_unit_stays_in_its_page():
 
 
 # ---------------------------------------------------------------------------------------------- running
-RESULT = f"mov $0, %ebp; cli; hlt; .align 16; store: mov %eax, {DATA}; ret"
 PROGRAMS = {
     "straight code": "mov $1, %eax; inc %eax; add $5, %eax; hlt",
     "flags live through a call and a return": "xor %eax, %eax; sub $1, %eax; call 1f; pushf; pop %edx; hlt; 1: ret",

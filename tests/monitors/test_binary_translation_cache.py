@@ -1,7 +1,7 @@
 """The translation cache: chaining, look-ups, units that stop being true, a cache that fills, and adaptive stores."""
 import pytest
-from machine.bare import CODE, DATA, bare, code_of, frame
-from monitors.paged import ALL, FRAMES, PRESENT, USER, WINDOW, WRITE, Tables, run, to_ring_3
+from machine.bare import DATA
+from monitors.paged import ALL, FRAMES, PRESENT, USER, WINDOW, Tables, run
 from monitors.test_binary_translation import both, exits, translated
 
 import pvlab
@@ -21,6 +21,14 @@ def test_a_warm_loop_never_leaves_the_cache():
     assert grown(exits(few), exits(many)) == {}
     assert many.monitor.statistics.looked_up - few.monitor.statistics.looked_up == 4990, "each return is looked up"
     assert many.monitor.statistics.missed == few.monitor.statistics.missed <= 1
+
+
+def test_a_unit_that_follows_its_only_jump_is_not_jumped_to():
+    result = both("mov $300, %ecx; 1: cmp $9, %ecx; je 2f; inc %eax; cmp $7, %ecx; je 2f; inc %edx; 2: dec %ecx; jnz 1b; cli; hlt")
+    found = result.monitor.statistics
+    assert 3 <= found.elided < found.chained
+    units = result.monitor.cache.all()
+    assert any(one.at + one.notes.end - 5 == other.at for one in units for other in units)
 
 
 def test_without_chaining_each_branch_leaves_the_cache():
@@ -69,6 +77,8 @@ SELF_MODIFYING = {
     "itself": "mov $3, %ecx; 1: addl $1, 1b + 6; loop 1b; cli; hlt",
     "a unit that was chained": "mov $3, %ecx; 1: call 2f; movb $0x43, 2f; loop 1b; cli; hlt; 2: inc %eax; ret",
     "a unit that is looked up": "mov $3, %ecx; mov $2f, %esi; 1: call *%esi; movb $0x43, 2f; loop 1b; cli; hlt; 2: inc %eax; ret",
+    "a unit that follows without a jump": "mov $3, %ecx; 1: cmp $9, %ecx; je 2f; 3: inc %eax; inc %edx; 2: movb $0x43, 3b;"
+                                          "loop 1b; cli; hlt",
     "by a string": f"mov $new, %esi; mov $2f, %edi; mov $2, %ecx; call 2f; rep movsb; call 2f; cli; hlt; 2: inc %eax; inc %eax;"
                    "ret; new: inc %ebx; inc %edx",
     "by a push": "call 2f; mov %esp, %ebp; mov $2f + 4, %esp; push $0xc3434343; mov %ebp, %esp; call 2f; cli; hlt;"

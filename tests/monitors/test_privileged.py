@@ -222,4 +222,4 @@ def test_the_table_has_no_reason_that_never_occurs():
     found = {"rdpmc", "sysenter", *(reason for reason, _, _ in INSTRUCTIONS)}
     for workload in ("page-fault", "divide-error", "timer", "idle"):
         found |= set(TrapAndEmulate().run(pvlab.guest("kernel", workload=workload, n=2)).trace.by_reason())
-    assert found | {"mmio:read", "mmio:write"} == set(TRAPPED)     # tests/machine/test_mmio.py has those two
+    assert found | {"mmio:read", "mmio:write", "world-switch"} == set(TRAPPED)    # test_mmio.py and test_io.py have those

@@ -121,7 +121,7 @@ class ImageDisk(Disk):
             self._file.close()
             raise
         super().__init__(size // SECTOR, read_only)
-        self._lost = ""           # why an earlier flush failed: what it covered may be gone, and a later one cannot help
+        self._lost = ""           # why an earlier flush failed: what it covered may be gone for good
 
     def _lock(self, shared: bool) -> None:
         if fcntl is None:

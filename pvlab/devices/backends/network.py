@@ -155,7 +155,7 @@ def packet(number: int, size: int = 60, target: bytes = b"\x02pvlab", source: by
 
 
 class Capture:
-    """A pcap file of what passes a port, each frame stamped with virtual time: `port.tap = Capture(path, clock).record`.
+    """A pcap file of what passes a port, stamped with virtual time: `port.tap = Capture(path, clock).record`.
 
     The format is libpcap's with nanoseconds (magic number 0xA1B23C4D), link type 1 for Ethernet. A frame is in the file
     when `record` returns. After `limit` bytes nothing more is recorded.

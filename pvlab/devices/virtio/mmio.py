@@ -43,7 +43,7 @@ _AREAS = {"QueueDesc": "descriptors", "QueueDriver": "driver", "QueueDevice": "d
 
 @dataclass
 class Worker:
-    """A host thread that serves a device's queues in virtual time, as vhost's does; without one a kick is served at once.
+    """A host thread that serves a device's queues in virtual time, like vhost's. Without one, a kick is served at once.
 
     clock   tells virtual nanoseconds
     wake    nanoseconds from a kick until the thread runs
@@ -181,7 +181,7 @@ class VirtioMmio:
     def _write_queue(self, name: str, queue: Queue, value: int) -> None:
         if name == "QueueReady":
             if value & 1 and not queue.ready:
-                self._guard(lambda number: queue.enable(self.memory, self.accepted), self._queue_sel)
+                self._guard(lambda _: queue.enable(self.memory), self._queue_sel)
             elif not value & 1:
                 queue.ready = False
         elif name == "QueueReset":
@@ -208,15 +208,21 @@ class VirtioMmio:
         before = self.status
         self.status |= value & (ACKNOWLEDGE | DRIVER | DRIVER_OK | FAILED)
         if value & FEATURES_OK and not before & FEATURES_OK and not self._wanted & ~self.offered:
-            self.accepted = self._wanted
             self.status |= FEATURES_OK
+            self._agree(self._wanted)
         if self.status & DRIVER_OK and not before & DRIVER_OK:
             self.started()
             for number in range(len(self.queues)):   # what was made available, and kicked for, before
                 self._kick(number)
 
+    def _agree(self, features: int) -> None:
+        self.accepted = features
+        for queue in self.queues:                    # there are drivers that set up their queues first
+            queue.features = features
+
     def _reset(self) -> None:
-        self.status = self.interrupts = self.accepted = self._wanted = 0
+        self.status = self.interrupts = self._wanted = 0
+        self._agree(0)
         self._device_sel = self._driver_sel = self._queue_sel = 0
         self.broken = ""
         for number, queue in enumerate(self.queues):

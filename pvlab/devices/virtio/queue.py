@@ -116,12 +116,13 @@ class Queue:
     """The device's side of one split virtqueue.
 
     size, descriptors, driver, device   what the driver chose: entries, and the addresses of the three areas
+    features                            what both sides have agreed on
     ready                               whether the device may look at them
     next_available, next_used           the device's own two free-running counters, modulo 65536
     """
 
     def __init__(self, maximum: int):
-        self.maximum = maximum
+        self.maximum, self.features = maximum, 0
         self.reset()
 
     def reset(self) -> None:
@@ -129,12 +130,11 @@ class Queue:
         self.ready, self.next_available, self.next_used = False, 0, 0
         self._told = 0                          # next_used when interrupting was last considered
 
-    def enable(self, memory: Dma, features: int) -> None:
+    def enable(self, memory: Dma) -> None:
         """Begin with the areas as they were set, at index 0. RingError for a size that no queue has."""
         if not 0 < self.size <= self.maximum or self.size & self.size - 1:
             raise RingError(f"a queue of {self.size} entries: it must be a power of two up to {self.maximum}")
         self._memory = memory
-        self._indirect, self._event_idx = bool(features & INDIRECT_DESC), bool(features & EVENT_IDX)
         self.ready, self.next_available, self.next_used, self._told = True, 0, 0, 0
 
     # ------------------------------------------------------------------------------------- what the driver offers
@@ -173,7 +173,7 @@ class Queue:
             steps += 1
             address, length, flags, following = _DESCRIPTOR.unpack(self._memory.read(table + 16 * number, 16))
             if flags & INDIRECT:
-                if indirect or not self._indirect or flags & NEXT or not length or length % 16:
+                if indirect or not self.features & INDIRECT_DESC or flags & NEXT or not length or length % 16:
                     raise RingError(f"{where} {number}: {self._wrong_indirect(indirect, flags, length)}")
                 table, entries, where, indirect = address, length // 16, "indirect descriptor", True
                 number, steps = 0, 0
@@ -192,7 +192,7 @@ class Queue:
     def _wrong_indirect(self, inside: bool, flags: int, length: int) -> str:
         if inside:
             return "an indirect table inside an indirect table"
-        if not self._indirect:
+        if not self.features & INDIRECT_DESC:
             return "an indirect table, which was not negotiated"
         return "an indirect table with a next descriptor" if flags & NEXT else f"an indirect table of {length} bytes"
 
@@ -207,7 +207,7 @@ class Queue:
 
     def wants_interrupt(self) -> bool:
         """Whether the driver wants to hear of what was returned since this was last asked."""
-        if not self._event_idx:
+        if not self.features & EVENT_IDX:
             return not self._memory.u16(self.driver) & NO_INTERRUPT
         before, self._told = self._told, self.next_used
         event = self._memory.u16(self.driver + 4 + 2 * self.size)
@@ -215,7 +215,7 @@ class Queue:
 
     def notify_me(self, wanted: bool) -> None:
         """Tell the driver whether to kick when it makes more available: a wish, which it need not follow."""
-        if not self._event_idx:
+        if not self.features & EVENT_IDX:
             self._memory.set_u16(self.device, 0 if wanted else NO_NOTIFY)
         elif wanted:                                 # the event of a queue that is not to kick just stays behind
             self._memory.set_u16(self.device + 4 + 8 * self.size, self.next_available)

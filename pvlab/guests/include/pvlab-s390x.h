@@ -1,7 +1,7 @@
 /* What pvlab.h offers on s390x, and a little more: the instructions that a small operating system needs.
  *
- * main runs in supervisor state (so it believes), in 64-bit mode, DAT off, interruptions disabled, on a stack of 64 KiB.
- * Text goes to the service processor's console, a line at a time. main's return ends the run: 0 stops the CPU, anything
+ * main runs in supervisor state (so it believes), in 64-bit mode, DAT off, interruptions disabled, on a stack of
+ * 64 KiB. Text goes to the service processor's console, a line at a time. main's return ends the run: 0 stops the CPU, anything
  * else is a disabled wait with that number as its address. */
 #ifndef PVLAB_S390X_H
 #define PVLAB_S390X_H
@@ -62,6 +62,14 @@ void pv_wait(uint64_t kinds);
 static inline void pv_wake(volatile struct psw *old)
 {
     old->mask &= ~(PSW_WAIT | PSW_IO | PSW_EXTERNAL);
+}
+
+/* The time-of-day clock; shifted right by 12 bits, microseconds. */
+static inline uint64_t pv_clock(void)
+{
+    uint64_t now;
+    __asm__ volatile("stck %0" : "=Q"(now) : : "cc");
+    return now;
 }
 
 /* ASCII to EBCDIC (code page 037) and back, in place. */

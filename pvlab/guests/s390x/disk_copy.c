@@ -15,7 +15,7 @@ enum {
 
 static uint8_t buffer[MOST][BLOCK] __attribute__((aligned(4096)));
 static uint64_t program[4 * LONGEST_PROGRAM];
-static uint8_t place[LONGEST_PROGRAM][8];       /* the argument of SEEK: 0, cylinder, head; and from its byte 2: SEARCH's */
+static uint8_t place[LONGEST_PROGRAM][8];   /* the argument of SEEK: 0, cylinder, head; from its byte 2, that of SEARCH */
 
 PV_RESULT struct {
     uint64_t checksum, blocks;

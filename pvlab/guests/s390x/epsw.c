@@ -1,5 +1,6 @@
 /* z/Architecture's small hole. A kernel is in supervisor state, and asks twice in which state it is: by EXTRACT PSW,
- * which any program may execute and which never traps, and by a SUPERVISOR CALL, which makes the machine store the PSW. */
+ * which any program may execute and which never traps, and by a SUPERVISOR CALL, which makes the machine store its
+ * PSW. */
 #include <pvlab.h>
 
 enum { PROBLEM_STATE = 0x10000 };       /* bit 15, in the left word of a PSW */

@@ -28,8 +28,10 @@ void *memmove(void *to, const void *from, size_t size)
 {
     if ((uintptr_t)to - (uintptr_t)from >= size)
         return memcpy(to, from, size);
+    uint8_t *next = (uint8_t *)to + size;
+    const uint8_t *source = (const uint8_t *)from + size;
     while (size-- > 0)
-        __asm__ volatile("mvc 0(1, %0), 0(%1)" : : "a"((uint8_t *)to + size), "a"((const uint8_t *)from + size) : "memory");
+        __asm__ volatile("mvc 0(1, %0), 0(%1)" : : "a"(--next), "a"(--source) : "memory");
     return to;
 }
 

@@ -74,13 +74,6 @@ static void shake_hands(uint16_t function)
     PV_DIAGNOSE(0x258, &registers);
 }
 
-static uint64_t microseconds(void)
-{
-    uint64_t now;
-    __asm__ volatile("stck %0" : "=Q"(now) : : "cc");
-    return now >> 12;
-}
-
 int main(void)
 {
     uint32_t n = pv_param("n", 4);
@@ -96,14 +89,14 @@ int main(void)
     PV_LCTLG(0, PV_STCTG(0) | SERVICE_MASK);
     if (by_handshake)
         shake_hands(0);
-    uint64_t begin = microseconds();
+    uint64_t begin = pv_clock() >> 12;
     __asm__ volatile("stosm %0, 1" : "=Q"(saved) : : "memory");
     for (uint32_t i = 0; i < n; i++)
         result.sum += *(volatile uint8_t *)pages[i];
     __asm__ volatile("stnsm %0, 0" : "=Q"(saved) : : "memory");
     while (units_left)
         work();
-    uint64_t spent = microseconds() - begin;
+    uint64_t spent = (pv_clock() >> 12) - begin;
     if (by_handshake)
         shake_hands(1);
     pv_print_unsigned(result.meanwhile);

@@ -14,13 +14,6 @@ PV_RESULT struct {
 static volatile uint64_t pages[MOST][PAGE / 8] __attribute__((aligned(4096)));
 static volatile uint64_t others[OTHERS][PAGE / 8] __attribute__((aligned(4096)));
 
-static uint64_t microseconds(void)
-{
-    uint64_t now;
-    __asm__ volatile("stck %0" : "=Q"(now) : : "cc");
-    return now >> 12;
-}
-
 int main(void)
 {
     uint32_t n = pv_param("n", 32);
@@ -32,13 +25,13 @@ int main(void)
     }
     for (uint32_t i = 0; i < OTHERS; i++)
         others[i][0] = i;
-    uint64_t begin = microseconds();
+    uint64_t begin = pv_clock() >> 12;
     for (uint32_t i = 0; i < n; i++) {
         result.zeros += !pages[i][0];
         pages[i][0] = ~(uint64_t)i;
         result.pages++;
     }
-    uint64_t spent = microseconds() - begin;
+    uint64_t spent = (pv_clock() >> 12) - begin;
     pv_print_unsigned(result.pages);
     pv_puts(" pages used again, ");
     pv_print_unsigned(result.zeros);

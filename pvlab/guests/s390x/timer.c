@@ -15,13 +15,6 @@ PV_RESULT struct {
 static uint64_t due;
 static int by_timer;
 
-static uint64_t clock(void)
-{
-    uint64_t now;
-    __asm__ volatile("stck %0" : "=Q"(now) : : "cc");
-    return now;
-}
-
 static void set_next(void)
 {
     due += MILLISECOND;
@@ -38,7 +31,7 @@ void pv_on_external(void)
     if (low->external_code != (by_timer ? TIMER : COMPARATOR))
         return;
     result.ticks++;
-    result.early += !by_timer && clock() < due;
+    result.early += !by_timer && pv_clock() < due;
     set_next();
     pv_wake(&low->external_old);
 }
@@ -47,7 +40,7 @@ int main(void)
 {
     uint32_t n = pv_param("n", 10);
     by_timer = pv_param_is("by", "cpu-timer");
-    due = clock();
+    due = pv_clock();
     set_next();
     PV_LCTLG(0, PV_STCTG(0) | (by_timer ? TIMER_MASK : COMPARATOR_MASK));
     while (result.ticks < n)

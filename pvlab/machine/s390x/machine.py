@@ -43,6 +43,7 @@ class Machine:
         # Where a monitor translates the real addresses of a guest that has DAT off: its own (ASCE, prefix).
         self.host_space: tuple[int, int] | None = None
         self.missing: int | None = None          # the real address of a page that this space lacked
+        self._dead = False                       # the engine died, and must not be called again
         self._hidden: int | None = None          # the guest's prefix, while it runs in the host's space
         self._stale = False
         self._stop_before = stop_before
@@ -95,11 +96,13 @@ class Machine:
             if hidden:
                 self.cregs[1], env.prefix, self._hidden = primary, self._hidden, None
         if why is Why.ABORTED:
+            self._dead = True
             return why
-        mask = engine.register(PSW_MASK)
+        # QEMU works the condition code out when it is asked: up to 3, cc_op is the code itself.
+        mask = engine.register(PSW_MASK) if env.cc_op > 3 else env.psw_mask & ~psw.CC | env.cc_op << 44
         if hidden:
             mask = mask & ~(psw.DAT | psw.SPACE) | space
-        env.psw_mask, env.cc_op = mask, mask >> 44 & 3       # QEMU works the condition code out when it is asked
+        env.psw_mask, env.cc_op = mask, mask >> 44 & 3
         if why is not Why.DEADLINE:
             engine.uncount(env.psw_address)
         self.missing = None
@@ -207,8 +210,9 @@ class Machine:
 
     def flush(self) -> None:
         """Translations have changed: by tables, prefix or control registers."""
-        self.engine.restore()
-        self.engine.flush_tlb()
+        if not self._dead:
+            self.engine.restore()
+            self.engine.flush_tlb()
 
     def attach(self, address: int, end: int) -> None:
         """Let the guest address [address, end), whole pages in the room behind RAM."""

@@ -1,8 +1,8 @@
 """Binary translation: the guest's kernel is rewritten as it runs, and never executed as it is.
 
 VMware's answer (1999) to the instructions of lesson 03 that do the wrong thing without a trap, after Adams and Agesen,
-"A Comparison of Software and Hardware Techniques for x86 Virtualization" (ASPLOS 2006). The kernel's code is read a unit
-at a time, and a translation is put into a cache, from where the real CPU runs it in ring 1. What trap-and-emulate
+"A Comparison of Software and Hardware Techniques for x86 Virtualization" (ASPLOS 2006). The kernel's code is read a
+unit at a time, and a translation is put into a cache, from where the real CPU runs it in ring 1. What trap-and-emulate
 does stays as it was: shadow page tables, reflected events, the emulator, which is what the callouts call. User code
 runs directly. Read the files in this order:
 
@@ -18,13 +18,13 @@ runs directly. Read the files in this order:
     explain, statistics        a unit to look at; a run's figures
 
 Whenever the cache is left, the virtual CPU is made whole first: the guest's own EIP, registers and flags, wherever in a
-sequence the stop was. So a fault is the guest's own, an interrupt arrives between two guest instructions, and everything
-behind that point is shared with trap-and-emulate. Guest instructions are counted exactly: the engine is told for each
-block of the cache how many it stands for.
+sequence the stop was. So a fault is the guest's own, an interrupt arrives between two guest instructions, and
+everything behind that point is shared with trap-and-emulate. Guest instructions are counted exactly: the engine is told
+for each block of the cache how many it stands for.
 
 Some guest code runs as it is, with the engine stopping before each sensitive instruction (see on_special): user code,
-rings 1 and 2, single steps, 16-bit code, and a kernel whose code, data or stack segment has a base. Real CPUs cannot stop
-like that. VMware translated such code too, and left SGDT and its like to user code as a hole.
+rings 1 and 2, single steps, 16-bit code, and a kernel whose code, data or stack segment has a base. Real CPUs cannot
+stop like that. VMware translated such code, too, and left SGDT and its like in user code as a hole.
 """
 from pvlab.monitors.binary_translation.monitor import BinaryTranslation
 

@@ -101,7 +101,7 @@ def is_plain_store(code: bytes) -> bool:
 
 
 def decode(code: bytes, address: int, count: int) -> Iterator[Guest]:
-    """The first `count` guest instructions in `code`, 32-bit code at `address`; an INVALID one where there are fewer."""
+    """The first `count` instructions in `code`, 32-bit code at `address`; an INVALID one where there are fewer."""
     done = found = 0
     for at, size, text in lines(code, address, count):
         found += 1

@@ -16,7 +16,8 @@ A, C, D, SI = 0, 1, 2, 6                # registers by number
 class Code:
     """Code of one unit under construction, at linear address `at`; the monitor's memory begins at `base`.
 
-    begins    where the translation of each guest instruction begins, and `tail` where that of the last ends
+    begins    where the translation of each guest instruction begins; `tail`: where that of the last ends, `end`: where
+              all of it does
     places    [(offset, guest address)]: from here on, this is the guest's EIP; a block that begins here can be stopped
     saved     [(offset, registers)]: from here on, the guest's values of these are in the monitor's page
     retired   offsets of the last bytes at which a guest instruction is done
@@ -30,7 +31,7 @@ class Code:
         self.at, self.base, self._miss = at, base, miss
         self.bytes = bytearray()
         self.begins: list[int] = []
-        self.tail = 0
+        self.tail = self.end = 0
         self.places: list[tuple[int, int]] = []
         self.saved: list[tuple[int, tuple[int, ...]]] = [(0, ())]
         self.retired: list[int] = []
@@ -43,13 +44,20 @@ class Code:
     def __call__(self, *parts: bytes | int | str) -> None:
         """Add bytes, a byte, or hexadecimal digits."""
         for part in parts:
-            self.bytes += bytes.fromhex(part) if isinstance(part, str) else bytes([part]) if isinstance(part, int) else part
+            if isinstance(part, str):
+                part = bytes.fromhex(part)
+            self.bytes += bytes([part]) if isinstance(part, int) else part
 
     def word(self, offset: int) -> bytes:
         """The linear address of a word of the monitor's memory, as it stands in an instruction."""
         return (self.base + offset).to_bytes(4, "little")
 
     # -- notes
+    def forget(self) -> None:
+        """The code has been overwritten: no instruction retires in it any more."""
+        for notes in (self.retired, self.emulated, self.looked_up, self.repeats):
+            notes.clear()
+
     def place(self, guest: int) -> None:
         self.places.append((len(self.bytes), guest))
 

@@ -71,8 +71,9 @@ def _push_return(code: Code, guest: Guest) -> None:
 
 def _call(code: Code, guest: Guest, index: int) -> None:
     _push_return(code, guest)
-    code.jump(guest.target)
     code.retire()
+    code.place(guest.target)
+    code.jump(guest.target)
 
 
 def _operand(code: Code, guest: Guest) -> None:
@@ -114,5 +115,6 @@ _EMIT = {
     k.CALL_INDIRECT: _call_indirect, k.RETURN: _return,
     k.CLI: emulations.cli, k.STI: emulations.sti, k.PUSHF: emulations.pushf, k.POPF: emulations.popf,
     k.READ_CONTROL: emulations.read_control, k.WRITE_CR2: emulations.write_cr2, k.READ_WORD: emulations.read_word,
-    k.PUSH_WORD: emulations.push_word, k.STORE_TABLE: emulations.store_table, k.STORE: emulations.store, k.WRITE_CALLOUT: _callout,
+    k.PUSH_WORD: emulations.push_word, k.STORE_TABLE: emulations.store_table,
+    k.STORE: emulations.store, k.WRITE_CALLOUT: _callout,
 }

@@ -1,4 +1,4 @@
-"""Emulation in the cache: a few instructions against the virtual CPU's memory, where the monitor would cost thousands."""
+"""Emulation in the cache: a few instructions on the virtual CPU's memory, where the monitor would cost thousands."""
 from __future__ import annotations
 
 from pvlab.machine.x86.cpu import TF
@@ -45,11 +45,12 @@ def popf(code: Code, guest: Guest, index: int) -> None:
     code.save(A, C)
     code("8b 04 24")                                              # mov eax, [esp]
     code.load(C, v.PENDING)
-    code("81 c9", (TF | _IOPL | _NT | _RF | _VM).to_bytes(4, "little"), "21 c1 74 0d")   # or ecx, those; and ecx, eax; jz
+    code("81 c9", (TF | _IOPL | _NT | _RF | _VM).to_bytes(4, "little"))   # or ecx, those
+    code("21 c1 74 0d")                                           # and ecx, eax; jz fast
     code.load(A, v.EAX)
     code.load(C, v.ECX)
     code.callout(index)
-    code("25", _IF.to_bytes(4, "little"))                         # and eax, IF
+    code("25", _IF.to_bytes(4, "little"))                         # fast: and eax, IF
     code.store(v.INTERRUPTS, A)
     code.set(v.LEVEL, 0)
     code.restore(A, C)
@@ -181,7 +182,7 @@ def _unused(guest: Guest) -> int:
 
 
 def _far_form(operand: bytes, register: int) -> tuple[bytes, int]:
-    """A memory operand in the form that has a displacement of 32 bits: (ModRM with `register` and SIB, displacement)."""
+    """A memory operand in the form with a displacement of 32 bits: (ModRM with `register` and SIB, displacement)."""
     mod, rest = operand[0] >> 6, operand[0] & 7
     sib = operand[1:2] if rest == 4 else b""
     displacement = int.from_bytes(operand[1 + len(sib):], "little", signed=True)

@@ -8,16 +8,19 @@ from pvlab.errors import PvlabError
 from pvlab.machine.x86.decode import lines
 from pvlab.monitors.binary_translation import vmem as v
 from pvlab.monitors.binary_translation.classify import line_of
-from pvlab.monitors.binary_translation.translate import Unit
+from pvlab.monitors.binary_translation.translate import JUMP, Unit
 
 WORDS = {"ident": "IDENT", "rewritten": "rewritten", "in_cache": "in-cache", "callouts": "callout"}
-_NAMES = {v.EAX: "saved eax", v.ECX: "saved ecx", v.EDX: "saved edx", v.ESI: "saved esi", v.TARGET: "target", v.GO: "go",
-          v.FLAGS: "saved flags", v.WINDOW: "window", v.SHADOW: "shadow entry", v.STALE: "stale", v.INTERRUPTS: "virtual IF",
-          v.LEVEL: "virtual IOPL", v.PENDING: "interrupt pending", v.CR0: "virtual cr0", v.CR2: "virtual cr2",
-          v.CR3: "virtual cr3", v.CR4: "virtual cr4", v.CS_WORD: "virtual cs", v.SS_WORD: "virtual ss",
-          v.LDT: "virtual ldtr", v.TR: "virtual tr", v.GDT_LIMIT: "gdt limit", v.GDT_BASE: "gdt base",
-          v.IDT_LIMIT: "idt limit", v.IDT_BASE: "idt base", v.TABLE: "table", v.TABLE + 4: "table + 4",
-          v.KNOWN: "windows", v.KNOWN + 4: "windows + 4", v.KNOWN + 8: "windows + 8"}
+_NAMES = {
+    v.EAX: "saved eax", v.ECX: "saved ecx", v.EDX: "saved edx", v.ESI: "saved esi", v.FLAGS: "saved flags",
+    v.TARGET: "target", v.GO: "go", v.WINDOW: "window", v.SHADOW: "shadow entry", v.STALE: "stale",
+    v.INTERRUPTS: "virtual IF", v.LEVEL: "virtual IOPL", v.PENDING: "interrupt pending",
+    v.CR0: "virtual cr0", v.CR2: "virtual cr2", v.CR3: "virtual cr3", v.CR4: "virtual cr4",
+    v.CS_WORD: "virtual cs", v.SS_WORD: "virtual ss", v.LDT: "virtual ldtr", v.TR: "virtual tr",
+    v.GDT_LIMIT: "gdt limit", v.GDT_BASE: "gdt base", v.IDT_LIMIT: "idt limit", v.IDT_BASE: "idt base",
+    v.TABLE: "table", v.TABLE + 4: "table + 4",
+    v.KNOWN: "windows", v.KNOWN + 4: "windows + 4", v.KNOWN + 8: "windows + 8",
+}
 
 
 class Host(NamedTuple):
@@ -29,7 +32,7 @@ class Host(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One guest instruction and what became of it; `what` is IDENT, rewritten, in-cache, callout or exits: what stands
+    """One guest instruction and what became of it; `what` is IDENT, rewritten, in-cache, callout or next: what stands
     behind the last instruction, with no guest instruction of its own."""
 
     address: int | None
@@ -43,7 +46,8 @@ class Explanation:
     """A unit of guest code and its translation, as it stood in the cache when the guest ended."""
 
     def __init__(self, guest: str, unit: Unit, lines: list[Line], statistics):
-        self.guest, self.address, self.end, self.lines, self.statistics = guest, unit.address, unit.end, lines, statistics
+        self.guest, self.address, self.end = guest, unit.address, unit.end
+        self.lines, self.statistics = lines, statistics
 
     def to_dict(self) -> dict:
         return {"guest": self.guest, "address": self.address, "size": self.end - self.address, "lines": [
@@ -93,10 +97,15 @@ def explain(monitor, guest, address: int | None) -> Explanation:
     if unit is None:
         known = sorted({unit.address for unit in cache.all()}, key=lambda start: abs(start - address))
         near = ", ".join(f"{start:#010x}" for start in sorted(known[:3]))
-        raise PvlabError(f"nothing at {address:#010x} is in the translation cache: '{guest.name}' has run no kernel code "
-                         f"there, or the cache has been emptied since; units begin at {near or 'no address'}")
-    code = monitor.memory.ram.read(unit.at - cache.base, len(unit.code))
-    hosts = [_host(at, code[at - unit.at:at - unit.at + size], text, monitor, unit) for at, size, text in lines(code, unit.at)]
+        raise PvlabError(f"nothing at {address:#010x} is in the translation cache: '{guest.name}' has run no kernel "
+                         f"code there, or the cache has been emptied since; units begin at {near or 'no address'}")
+    elided = next((site for site in unit.sites if site.elided), None)
+    size = unit.notes.end - JUMP * (elided is not None)
+    code = monitor.memory.ram.read(unit.at - cache.base, size)
+    hosts = [_host(at, code[at - unit.at:at - unit.at + length], text, monitor, unit)
+             for at, length, text in lines(code, unit.at)]
+    if elided:
+        hosts.append(Host(unit.at + size, b"", f"(unit {elided.target:#x} follows)"))
     ends = [unit.at + offset for offset in (*unit.notes.begins[1:], unit.notes.tail)]
     found, done = [], 0
     for instruction, end in zip(unit.guest, ends):
@@ -107,7 +116,7 @@ def explain(monitor, guest, address: int | None) -> Explanation:
         found.append(Line(instruction.address, instruction.code, instruction.text, WORDS[line_of(instruction.kind)],
                           tuple(mine)))
     if done < len(hosts):
-        found.append(Line(None, b"", "", "exits", tuple(hosts[done:])))
+        found.append(Line(None, b"", "", "next", tuple(hosts[done:])))
     return Explanation(guest.name, unit, found, monitor.statistics)
 
 

@@ -16,6 +16,7 @@ from pvlab.monitors.binary_translation import vmem as v
 from pvlab.monitors.binary_translation.adaptive import Adapter, store
 from pvlab.monitors.binary_translation.cache import TranslationCache
 from pvlab.monitors.binary_translation.classify import Guest
+from pvlab.monitors.binary_translation.code import EXIT
 from pvlab.monitors.binary_translation.explain import Explanation, explain, find_address
 from pvlab.monitors.binary_translation.pages import KnownPages
 from pvlab.monitors.binary_translation.space import SharedSpace
@@ -36,11 +37,12 @@ class BinaryTranslation(TrapAndEmulate):
     stop_before = STOP_BEFORE | sensitive.STOP_BEFORE
 
     def __init__(self, chaining: bool = True, adaptive: bool = True, in_cache: bool = True, cache_size: int = 1 << 20):
-        """chaining: patch direct branches. adaptive: retranslate what traps often. in_cache: emulate cheap instructions in
-        the cache; otherwise each is a callout. cache_size: bytes, from 4 KiB to 2 MiB.
+        """chaining: patch direct branches. adaptive: retranslate what traps often. in_cache: emulate cheap instructions
+        in the cache; otherwise each is a callout. cache_size: bytes, from 4 KiB to 2 MiB.
         """
         if not SMALLEST_CACHE <= cache_size <= v.CACHE_SIZE:
-            raise PvlabError(f"a translation cache of {cache_size} bytes: it may have {SMALLEST_CACHE} to {v.CACHE_SIZE}")
+            raise PvlabError(f"a translation cache of {cache_size} bytes: it may have from {SMALLEST_CACHE} to "
+                             f"{v.CACHE_SIZE}")
         super().__init__()
         self.chaining, self.adaptive, self.in_cache, self.cache_size = chaining, adaptive, in_cache, cache_size
 
@@ -71,7 +73,7 @@ class BinaryTranslation(TrapAndEmulate):
         self._left: Fault | Guest | str | None = None    # why the cache was left: a fetch that faults, a callout, _NEXT
         self._seen: set[int] = set()                     # addresses that have been translated
         self._by_frame: dict[int, set[int]] = {}         # guest frame -> pages that lead there, of what is in the cache
-        self.machine.describe_cached = self._describe
+        self.machine.describe_cached = lambda address, size: self.cache.describe(address, address + size)
 
     def make_shadow(self) -> SharedSpace:
         return SharedSpace(self.machine, v.entries(), self)
@@ -94,8 +96,6 @@ class BinaryTranslation(TrapAndEmulate):
         if self.pages:
             self.adapter.forget()
             self.pages.forget()
-            for page in self.cache.pages():
-                self._drop_page(page)
 
     def code_changed(self, frame: int, first: int, last: int) -> None:
         for page in list(self._by_frame.get(frame, ())):
@@ -124,7 +124,7 @@ class BinaryTranslation(TrapAndEmulate):
                 del self._by_frame[frame]
                 self.shadow.unprotect(frame)
 
-    # ------------------------------------------------------------------------------------------- in and out of the cache
+    # -------------------------------------------------------------------------------------- in and out of the cache
     def enter(self, until: int) -> Why:
         machine = self.machine
         self._left = None
@@ -132,10 +132,8 @@ class BinaryTranslation(TrapAndEmulate):
             self._move()
         if not self._translates():
             return machine.enter(until)
-        self.pages.follow()
-        self.adapter.pages.follow()
         try:
-            unit = self.cache.units.get(machine.eip) or self._translation_of(machine.eip)
+            unit = self._unit()
         except Fault as fault:              # the guest's code cannot be fetched
             self._left = fault
             return Why.EXCEPTION
@@ -144,19 +142,34 @@ class BinaryTranslation(TrapAndEmulate):
         self._out_of_cache(why)
         return why
 
+    def _unit(self) -> Unit:
+        """The translation of the code at EIP, when all that is in the cache is true. Raises Fault and Dead."""
+        while True:
+            self.pages.follow()
+            self.adapter.pages.follow()
+            unit = self.cache.units.get(self.machine.eip) or self._translation_of(self.machine.eip)
+            if self.pages.are_true:                 # making room for shadow tables may have dropped others
+                return unit
+
     def _move(self) -> None:
         """The monitor's memory stands at another place from now on."""
         state, base = self.machine.state, self.shadow.base
         state.cache_begin, state.cache_size = (base + v.CACHE, v.CACHE_SIZE) if base is not None else (0, 0)
-        self.cache.flush(base or 0)
+        self._empty(base or 0)
+
+    def _empty(self, base: int | None = None) -> None:
+        """Forget all translations, because the cache is full or moves."""
+        for page in self.cache.pages():
+            self._release(page)
+        self.cache.flush(base)
 
     def _translates(self) -> bool:
-        """Whether the guest's code can run from the cache now. What emitted code takes for granted is a flat address space
-        and a 32-bit stack; and single steps are the guest's own."""
+        """Whether the guest's code can run from the cache now. What emitted code takes for granted is a flat address
+        space and a 32-bit stack; and single steps are the guest's own."""
         env = self.machine.cpu.env
         cs, ss = env.segs[c.CS], env.segs[c.SS]
-        return (self.shadow.base is not None and self.vcpu.cpl == 0 and cs.base == 0 and bool(cs.flags & ss.flags & _BIG)
-                and env.segs[c.DS].base == ss.base == 0 and not env.eflags & (c.TF | c.VM))
+        return (self.shadow.base is not None and self.vcpu.cpl == 0 and bool(cs.flags & ss.flags & _BIG)
+                and cs.base == ss.base == env.segs[c.DS].base == 0 and not env.eflags & (c.TF | c.VM))
 
     def _into_cache(self, unit: Unit) -> None:
         machine, cache = self.machine, self.cache
@@ -181,28 +194,31 @@ class BinaryTranslation(TrapAndEmulate):
             machine.engine.flush_tlb()
         if why is Why.EXCEPTION and machine.cpu.was_int and self._take_exit(at):
             return
-        unit = self.cache.find(at)
-        offset = at - unit.at if unit else 0
-        if unit is None or offset >= len(unit.code):
+        unit, site = self.cache.find(at), self.cache.site(at + len(EXIT))
+        if unit is None and site is not None:           # before an exit, at the end of a branch
+            machine.eip = site.target
+            return
+        if unit is None:
             raise Dead(f"the translation cache was left at {at:#010x}, where no code is: the guest has damaged the "
                        "monitor's memory")
         if machine.state.repeat != NOWHERE:
-            machine.state.repeat = unit.place(machine.state.repeat - unit.at)
+            repeat, holder = machine.state.repeat, self.cache.find(machine.state.repeat)
+            machine.state.repeat = holder.place(repeat - holder.at) if holder else NOWHERE
+        offset = at - unit.at
         machine.eip = unit.place(offset)
         for register in unit.saved(offset):
             machine.regs[register] = self.memory.ram.u32(v.SAVED[register])
         if why is not Why.DEADLINE:
-            self._take_back_tally(unit, offset)
+            self._take_back_tally(at)
             if unit.follows_sti(machine.eip):
                 self.vcpu.interrupt_shadow = True
 
-    def _take_back_tally(self, unit: Unit, offset: int) -> None:
+    def _take_back_tally(self, at: int) -> None:
         """A block that was left in the middle has added all of itself to the tally."""
         state = self.machine.state
         if state.current < len(state.table):
             block = state.table[state.current]
-            left = block.address + block.size - unit.at - offset
-            state.tally -= unit.describe(offset, max(left, 0))[3]
+            state.tally -= self.cache.describe(at, block.address + block.size)[3]
 
     def _take_exit(self, behind: int) -> bool:
         """The cache was left by an INT n, which ends at `behind`: an EXIT, or one that nobody emitted."""
@@ -225,24 +241,16 @@ class BinaryTranslation(TrapAndEmulate):
         self._left = _NEXT
         return True
 
-    def _describe(self, address: int, size: int) -> tuple:
-        """What the engine must know of a block in the cache."""
-        unit = self.cache.find(address)
-        if unit is None or address - unit.at >= len(unit.code):
-            return [], NOWHERE, [], 0, True
-        return unit.describe(address - unit.at, size)
-
     # ------------------------------------------------------------------------------------------- translating
     def _translation_of(self, address: int) -> Unit:
         """Translate the unit at a guest address. Raises the Fault that fetching it raises, and Dead."""
         guest, frames = self._fetch(address)
-        unit = translate(guest, self.cache.next, self.cache.base, self.cache.miss)
-        if not self.cache.has_room(len(unit.code)):
+        cache = self.cache
+        unit = translate(guest, cache.next_for(address), cache.base, cache.miss, cache.exits)
+        if not cache.has_room(unit):
             self.statistics.flushes += 1
-            for page in self.cache.pages():
-                self._release(page)
-            self.cache.flush()
-            unit = translate(guest, self.cache.next, self.cache.base, self.cache.miss)
+            self._empty()
+            unit = translate(guest, cache.next_for(address), cache.base, cache.miss, cache.exits)
         for page, frame in frames.items():
             self.pages.frames[page] = frame
             self._by_frame.setdefault(frame, set()).add(page)

@@ -1,4 +1,4 @@
-"""Which guest pages our translations come from, and whether they still do. The windows of adaptive.py are kept the same way.
+"""Which guest pages our translations come from, and whether they still do. adaptive.py keeps its windows the same way.
 
 A unit holds as long as its linear page leads to the same bytes in the guest's current address space. Each entry of the
 guest's page tables on the way is noted; all of them are watched by the shadow page tables already. What was found
@@ -26,14 +26,19 @@ class KnownPages:
                  depend: Callable[[int], None] = lambda frame: None, **access: bool):
         self._vcpu, self._shadow, self._drop, self._depend, self._access = vcpu, shadow, drop, depend, access
         self.frames: dict[int, int] = {}                  # page -> guest frame, of what is in the cache
-        self._current = -1                                # the address space in which that is so
         self.forget()
 
     def forget(self) -> None:
-        """Nothing is known of any address space."""
+        """Nothing is known of any address space: no page table is watched."""
+        self._current: int | None = None                  # the address space in which `frames` is true
         self._known: dict[int, dict[int, int]] = defaultdict(dict)     # address space -> page -> frame
         # frame of a page table -> offset of an entry -> what was found by it: (address space, page)
         self._through: dict[int, dict[int, set[tuple[int, int]]]] = defaultdict(lambda: defaultdict(set))
+
+    @property
+    def are_true(self) -> bool:
+        """Whether `frames` is true as it stands; otherwise `follow` makes it so."""
+        return self._current == self._space
 
     @property
     def _space(self) -> int:
@@ -68,10 +73,11 @@ class KnownPages:
     # -- what changes
     def follow(self) -> None:
         """If the guest has gone to another address space, drop the pages that are not the same there."""
-        if self._space == self._current:
-            return
-        self._current = self._space
-        known = self._known[self._current]
+        while self._current != self._space:               # on the way, all may be forgotten once more
+            self._current = self._space
+            self._compare(self._known[self._current])
+
+    def _compare(self, known: dict[int, int]) -> None:
         for page, frame in list(self.frames.items()):
             if known.get(page) == frame:
                 continue

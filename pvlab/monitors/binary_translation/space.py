@@ -217,7 +217,3 @@ class SharedSpace(Shadow):
         if not self._pae or frame in self._protected or [key[1:] for key in keys] != [(1, 0)]:
             return None
         return BASE + self._tables[next(iter(keys))]
-
-    def stands_for(self, frame: int) -> None:
-        """The guest uses this page table: it is not written only."""
-        self._writes.pop(frame, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from pvlab.monitors.binary_translation.classify import line_of
+from pvlab.monitors.binary_translation.code import EXIT
 from pvlab.monitors.binary_translation.translate import Unit
 
 
@@ -15,8 +16,9 @@ class Statistics:
     in_cache, callouts, rewritten  the other guest instructions, by what became of them
     guest_bytes, cache_bytes    the size of what was translated, and of what it became
     retranslated                units at an address from which another had been translated before
-    chained                     direct branches that were patched to lead to another unit
-    looked_up, missed           returns and indirect branches that looked their target up, and those that did not find it
+    chained, elided             direct branches that were patched to lead to another unit, and those of them that were
+                                left out because the unit follows
+    looked_up, missed           returns and indirect branches that looked their target up, and did not find it
     emulated                    instructions that were emulated in the cache, as often as they ran
     flushes                     times the cache was full, and was emptied
     dropped                     units that were dropped because the guest changed their code or its mapping
@@ -33,6 +35,7 @@ class Statistics:
     cache_bytes: int = 0
     retranslated: int = 0
     chained: int = 0
+    elided: int = 0
     looked_up: int = 0
     missed: int = 0
     emulated: int = 0
@@ -49,7 +52,7 @@ class Statistics:
             self.guest_bytes += len(guest.code)
             line = line_of(guest.kind)
             setattr(self, line, getattr(self, line) + 1)
-        self.cache_bytes += len(unit.code)
+        self.cache_bytes += unit.notes.end + len(EXIT) * len(unit.sites)
 
     @property
     def ident_fraction(self) -> float:
@@ -75,10 +78,12 @@ class Statistics:
         from pvlab.tables import Table
         rows = [["units translated", self.units], ["  of them again", self.retranslated],
                 ["guest instructions in them", self.instructions], ["  IDENT", self.ident],
-                ["  rewritten", self.rewritten], ["  emulated in the cache", self.in_cache], ["  callouts", self.callouts],
+                ["  rewritten", self.rewritten], ["  emulated in the cache", self.in_cache],
+                ["  callouts", self.callouts],
                 ["IDENT, percent", f"{100 * self.ident_fraction:.1f}"], ["guest code, bytes", self.guest_bytes],
                 ["cache, bytes", self.cache_bytes], ["code expansion", f"{self.expansion:.2f}"],
-                ["branches chained", self.chained], ["look-ups that hit", self.hits], ["look-ups that missed", self.missed],
+                ["branches chained", self.chained], ["  of them elided", self.elided],
+                ["look-ups that hit", self.hits], ["look-ups that missed", self.missed],
                 ["instructions emulated in the cache", self.emulated], ["instructions adapted", self.adapted],
                 ["units dropped", self.dropped], ["cache flushes", self.flushes]]
         return Table(["", ""], rows, caption="Binary translation")

@@ -17,18 +17,25 @@ from pvlab.monitors.binary_translation.code import EXIT, Code
 from pvlab.monitors.binary_translation.emit import emit
 
 LONGEST = 12
+JUMP = 5                  # bytes of a JMP
 _LAST = k.CONTROL_FLOW | {k.CALLOUT, k.WRITE_CALLOUT, k.INVALID}
 
 
 @dataclass(eq=False)
 class Site:
-    """A direct branch of a unit: the place of its displacement, its own exit, and the guest address it goes to."""
+    """A direct branch of a unit: the place of its displacement, its own exit, and the guest address it goes to.
+
+    last: it is a jump that ends the unit and does nothing else. If the unit that it goes to is translated next, it
+    stands in the jump's place (elided).
+    """
 
     unit: "Unit"
     at: int
     stub: int
     target: int
+    last: bool
     linked: bool = False
+    elided: bool = False
 
 
 @dataclass(eq=False)
@@ -37,7 +44,7 @@ class Unit:
 
     guest: tuple[Guest, ...]
     at: int
-    code: bytes
+    code: bytearray
     notes: Code
     sites: list[Site] = field(default_factory=list)
     incoming: list[Site] = field(default_factory=list)      # branches of other units that lead here
@@ -69,13 +76,13 @@ class Unit:
         """Whether the instruction before the one at this guest address is an STI of this unit."""
         return any(guest.end == address and guest.kind == k.STI for guest in self.guest)
 
-    def describe(self, offset: int, size: int) -> tuple[list[int], int, list[int], int, bool]:
-        """What the engine must know of a block of this unit (see machine/engine.py)."""
-        notes, end = self.notes, offset + size
-        offsets = [at - offset for at in _within(notes.retired, offset, end)]
-        repeat = notes.repeats.get(end)
-        tally = len(_within(notes.looked_up, offset, end)) << 32 | len(_within(notes.emulated, offset, end))
-        return offsets, NOWHERE if repeat is None else self.at + repeat, [], tally, offset not in self.boundaries
+    def describe(self, begin: int, end: int) -> tuple[list[int], int, int]:
+        """Of the code between two offsets: where guest instructions retire, a repeated string instruction that ends it
+        or NOWHERE (both as linear addresses), and what it adds to the tally."""
+        notes, repeat = self.notes, self.notes.repeats.get(end)
+        tally = len(_within(notes.looked_up, begin, end)) << 32 | len(_within(notes.emulated, begin, end))
+        return ([self.at + at for at in _within(notes.retired, begin, end)],
+                NOWHERE if repeat is None else self.at + repeat, tally)
 
 
 def _within(offsets: list[int], begin: int, end: int) -> list[int]:
@@ -110,8 +117,9 @@ def revise(guest: tuple[Guest, ...], kind_of: Callable[[Guest], str]) -> tuple[G
     return tuple(revised)
 
 
-def translate(guest: tuple[Guest, ...], at: int, base: int, miss: int) -> Unit:
-    """The translation of a unit for the cache's linear address `at`."""
+def translate(guest: tuple[Guest, ...], at: int, base: int, miss: int, exits: int) -> Unit:
+    """The translation of a unit for the cache's linear address `at`. Each direct branch has an exit of its own, and
+    leads there until it is chained: they stand below the address `exits`."""
     code = Code(at, base, miss)
     for index, instruction in enumerate(guest):
         emit(code, instruction, index)
@@ -119,13 +127,11 @@ def translate(guest: tuple[Guest, ...], at: int, base: int, miss: int) -> Unit:
     if last.kind not in _LAST:
         code.place(last.end & 0xFFFFFFFF)
         code.jump(last.end & 0xFFFFFFFF)
-    stubs = []
-    for offset, target in code.sites:           # each branch has an exit of its own, and leads there until it is chained
-        code.place(target)
-        stub = len(code.bytes)
-        code(EXIT)
-        code.bytes[offset:offset + 4] = (stub - offset - 4).to_bytes(4, "little", signed=True)
-        stubs.append((offset, stub, target))
-    unit = Unit(guest, at, bytes(code.bytes), code)
-    unit.sites = [Site(unit, at + offset, at + stub, target) for offset, stub, target in stubs]
+    end = code.end = len(code.bytes)
+    code(bytes(max(JUMP - end, 0)))             # room for a jump, see cache.drop
+    unit = Unit(guest, at, code.bytes, code)
+    for number, (offset, target) in enumerate(code.sites, 1):
+        stub, last = exits - number * len(EXIT), (end - JUMP, target) == code.places[-1] and offset == end - 4
+        unit.sites.append(Site(unit, at + offset, stub, target, last))
+        code.bytes[offset:offset + 4] = (stub - at - offset - 4).to_bytes(4, "little", signed=True)
     return unit

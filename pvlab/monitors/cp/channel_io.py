@@ -8,7 +8,7 @@ from __future__ import annotations
 from pvlab.devices.channel.subsystem import IRB_SIZE, ORB_SIZE, SCHIB_SIZE, OperandError
 from pvlab.machine.s390x.faults import OPERAND, Interruption
 from pvlab.machine.s390x.storage import aligned
-from pvlab.monitors.cp.devices import weigh
+from pvlab.monitors.cp.devices import note, weigh
 from pvlab.monitors.cp.simulation import simulates
 
 _INTERRUPTION_CODE = 0xB8         # where in low core an I/O interruption, or TPI, stores what it is about
@@ -49,6 +49,8 @@ def modify_subchannel(vm, instruction):
 def start_subchannel(vm, instruction):
     address = _operand(vm, instruction, ORB_SIZE)
     vm.cc = _subchannel(vm, vm.channels.start, vm.logical.read(address, ORB_SIZE))
+    if vm.cc == 0:
+        note(vm, next(each.device for each in vm.channels if each.number == vm.word(1) & 0xFFFF))
 
 
 @simulates(0xB235, "tsch")

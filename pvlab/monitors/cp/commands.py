@@ -1,4 +1,4 @@
-"""CP's commands, as far as a guest asks for them: what an operator types after CP READ, and what DIAGNOSE X'08' passes on.
+"""CP's commands, as far as guests ask for them: what an operator types at CP READ, and what DIAGNOSE X'08' passes on.
 
 Names may be shortened as in CP (capitals are what must be there: Query, Message or MSG, SET). Responses and errors are
 those of VM/370 Release 6 (IBM, CP Command Reference for General Users, GC20-1820; System Messages, GC20-1808), with the

@@ -4,7 +4,8 @@ Every privileged instruction is a real program check, and CP simulates what it w
 Interruptions are reflected: delivered through the guest's own new PSWs in its low core. DIAGNOSE, which on a real
 machine does what the model's engineers wanted, is the guest's way to ask CP for something: a hypercall.
 
-Read this file, then vm.py (the virtual machine), simulation.py and the files that fill its table, and diagnose/.
+Read this file, then dispatcher.py (who runs next), vm.py (the virtual machine), interruptions.py, simulation.py and the
+files that fill its table, and diagnose/.
 """
 from __future__ import annotations
 
@@ -19,27 +20,24 @@ from pvlab.machine.s390x.decode import Instruction
 from pvlab.machine.s390x.faults import ADDRESSING, CP_SERVICE, OPERATION, PRIVILEGED, SPECIFICATION, Interruption
 from pvlab.machine.s390x.machine import Machine
 from pvlab.machine.s390x.psw import Psw
-from pvlab.monitors.base import Ended, Monitor
-from pvlab.monitors.cp import (channel_io, clocks, control, facts, keys, masks, service, signals,  # noqa: F401
-                               translation)
+from pvlab.monitors.cp import (channel_io, chsc, clocks, control, facts, keys, masks, service,  # noqa: F401
+                               signals, translation)
 from pvlab.monitors.cp.devices import CONSOLE, attach_devices, scratch_disk
 from pvlab.monitors.cp.diagnose import user_code
 from pvlab.monitors.cp.diagnose.segments import check_segments, room as segments_room
+from pvlab.monitors.cp.dispatcher import Dispatcher
 from pvlab.monitors.cp.paging import LATENCY, PFAULT_BEGUN, PFAULT_DONE, Pager, room as paging_room
 from pvlab.monitors.cp.simulation import INSTRUCTIONS, LOADED, Simulation
-from pvlab.monitors.cp.spin import is_spinning
 from pvlab.monitors.cp.vm import VirtualMachine
 
 _ENTRY_MASK = psw.EXTENDED | psw.BASIC         # as QEMU enters an ELF: supervisor state, 64-bit, everything disabled
 # Where QEMU (hw/s390x/ipl.c) puts the command line of an image that is entered as Linux is, and how much room it has.
 _LINUX_ENTRIES, _PARAMETERS, _PARAMETERS_SIZE = (0x10000, 0x800), 0x10480, 896
-_TIME_SLICE = 50_000                           # virtual nanoseconds, while another virtual CPU could run
-_PATIENCE = 500_000                            # instructions without an exit, after which CP looks what the guest does
 _MOVE_UNIT = 64                                # bytes that MVCL moves in the time of an instruction, or less
 MOST_CPUS = 8
 
 
-class Cp(Monitor):
+class Cp(Dispatcher):
     """Runs an s390x guest.
 
     cpus: how many virtual CPUs its machine has, if not as many as the guest asks for; all but the first are stopped,
@@ -108,96 +106,9 @@ class Cp(Monitor):
             cpu.running = False
             cpu.saved = machine.save_cpu()
         vm.load_psw(Psw(_ENTRY_MASK, guest.image.entry))
-        self._slice_end, self._seen = _TIME_SLICE, 0
+        self.start_dispatching()
 
-    # ------------------------------------------------------------------------------------------- between two entries
-    def take_interrupt(self) -> int | None:
-        """Deliver what the guest can take, and find a virtual CPU that can run; the answer is its slice's end."""
-        vm = self.vm
-        if self.left_by_timer:
-            self.leave("interrupt", "")
-        while True:
-            vm.run_events()
-            if vm.cpu.running and vm.deliver():
-                continue
-            others = [cpu for cpu in vm.cpus if cpu is not vm.cpu and self._can_run(cpu)] if len(vm.cpus) > 1 else ()
-            if not self._can_run(vm.cpu):
-                if others:
-                    self.dispatch_cpu(others[0])
-                else:
-                    self.wait()
-                continue
-            if vm.yielded is not None:
-                target, vm.yielded = vm.yielded, None
-                if others:
-                    self.dispatch_cpu(target if target in others else self._next_cpu(others))
-                    continue
-            self._before_entry()
-            if not others:
-                if vm.next_event() is None:
-                    return None
-                if self._skip_spinning():
-                    continue
-                return self.machine.instructions + _PATIENCE
-            if self.machine.instructions >= self._slice_end:
-                self.dispatch_cpu(self._next_cpu(others))
-                continue
-            return self._slice_end
-
-    def _skip_spinning(self) -> bool:
-        """Nothing has happened for a while, but something will: if the guest only waits for it, let virtual time
-        pass."""
-        spent, self._seen = self.machine.instructions - self._seen, self.machine.instructions
-        if spent < _PATIENCE:
-            return False
-        why = is_spinning(self.machine)
-        if why is None:
-            self._sleep(max(self.vm.next_event() - self.now, 0))
-        elif why is not Why.DEADLINE:
-            self.dispatch(why)
-        return True
-
-    def _before_entry(self) -> None:
-        vm = self.vm
-        if vm.accounting is not None:
-            vm.account()
-        if vm.pager is not None:
-            vm.pager.before_entry()
-
-    def _sleep(self, nanoseconds: int) -> None:
-        """Virtual time passes, in which the guest executes nothing."""
-        self._idle += nanoseconds
-
-    def _can_run(self, cpu) -> bool:
-        """It executes instructions, or would take an interruption if it had the real CPU."""
-        return cpu.running and (not cpu.waiting or cpu is not self.vm.cpu and self.vm.pending(cpu))
-
-    def _next_cpu(self, others: list):
-        """Round robin."""
-        return next((cpu for cpu in others if cpu.address > self.vm.cpu.address), others[0])
-
-    def dispatch_cpu(self, cpu) -> None:
-        """Give the real CPU to this virtual one, for a time slice."""
-        self.vm.switch_to(cpu)
-        self._slice_end = self.machine.instructions + _TIME_SLICE
-
-    def wait(self) -> None:
-        """No virtual CPU can run: let virtual time pass, or end the run."""
-        vm = self.vm
-        running = [cpu for cpu in vm.cpus if cpu.running]
-        if not running:
-            raise Ended("shutdown", "every virtual CPU is stopped")
-        event = vm.next_event()
-        if event is None:
-            vm.switch_to(running[0])
-            if all(cpu.disabled for cpu in running):
-                raise Ended("halted", f"a disabled wait: PSW {vm.psw}")
-            raise Ended("halted", f"an enabled wait, and nothing will interrupt: PSW {vm.psw}")
-        self._idle += max(event - self.now, 0)
-        self._visits += 1
-
-    # ------------------------------------------------------------------------------------------- the stops of the
-    # engine
+    # ------------------------------------------------------------------------------- the stops of the engine
     def dispatch(self, why: Why) -> None:
         self._visits += 2            # a stop takes the host twice as long as one of the x86
         machine = self.machine
@@ -218,6 +129,8 @@ class Cp(Monitor):
 
     def leave(self, reason: str, instruction: str) -> None:
         machine = self.machine
+        if not reason.startswith("stck"):
+            self.vm.clock_looks = 0
         self.trace.exits.add(reason, machine.pc, instruction, machine.instructions)
 
     def _supervisor_call(self) -> None:

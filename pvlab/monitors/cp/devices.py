@@ -55,6 +55,11 @@ def weigh(vm, ccws: int, size: int) -> None:
     vm.weigh(ccws * _CCW + size / _MOVED)
 
 
+def note(vm, device) -> None:
+    """A device is asked for something: an access, as the trace has it."""
+    vm.trace.accesses.add(device.name, vm.machine.pc, "", vm.machine.instructions)
+
+
 def scratch_disk() -> Disk:
     """What is behind 191 where nobody gave a disk: ten cylinders, too."""
     return ScratchDisk(_CYLINDERS * _CYLINDER)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 EPOCH = (26_511 * 86_400 * 1_000_000) << 12
 _UNITS, _NANOSECONDS = 512, 125
 _PRINTING = 10                 # what a byte on the console weighs: it stays in the host's memory
+# After so many looks at the clock in a row, so many microseconds pass between two of them.
+_CLOCK_STEPS = ((5000, 10_000), (1000, 100), (0, 1))
 _STATUS = 0x1200               # where a CPU's status is stored: real addresses, from here on
 
 
@@ -71,7 +73,7 @@ class VirtualMachine(Interruptions):
         self.sclp = ServiceProcessor()
         self.settings = dict(commands.SETTINGS)
         self.cpu_id = cpu_id
-        self.tod_offset = self._tod_read = 0
+        self.tod_offset = self._tod_read = self.clock_looks = 0
         self.service_signals: deque[int] = deque()                      # parameters of SCLP's external interruptions
         self.cp_services: deque[tuple[int, int, int]] = deque()         # (CPU address field, parameter, token)
         self.interrupt_key = False
@@ -139,10 +141,17 @@ class VirtualMachine(Interruptions):
         return (EPOCH + self.now * _UNITS // _NANOSECONDS + self.tod_offset) & NEVER
 
     def read_tod(self) -> int:
-        """What STORE CLOCK stores: never the same microsecond twice. A second look waits for the clock's next step, as
-        on the models of System/370; so a guest that waits by the clock gets there."""
-        if self.tod >> 12 == self._tod_read:
-            self.sleep(((self._tod_read + 1 << 12) - self.tod) * _NANOSECONDS // _UNITS + 1)
+        """What STORE CLOCK stores: never the same microsecond twice. A second look waits for the clock's next step, as on
+        the models of System/370. A guest that has looked a thousand times, and done nothing else that CP saw, waits by the
+        clock: from then on more time passes between two looks, if nothing is to happen before."""
+        self.clock_looks += 1
+        step = next(step for looks, step in _CLOCK_STEPS if self.clock_looks > looks)
+        wanted = (self._tod_read + step << 12) - self.tod
+        if wanted > 0:
+            pause, event = wanted * _NANOSECONDS // _UNITS + 1, self.next_event()
+            if step > 1 and event is not None:
+                pause = min(pause, max(event - self.now, _NANOSECONDS * 8))
+            self.sleep(pause)
         self._tod_read = self.tod >> 12
         return self.tod
 
@@ -203,6 +212,7 @@ class VirtualMachine(Interruptions):
             cpu.reset()
             cpu.running = cpu is self.cpu
         self.channels.reset()
+        self.block_io.clear()
         self.service_signals.clear()
         self.cp_services.clear()
         self.sclp = ServiceProcessor()

@@ -117,9 +117,9 @@ def test_a_disk_that_must_not_be_written(how, mask, sense):
 
 def test_the_other_reads():
     dasd, memory = disk(), storage(1, 2, 3)
-    chain = access(0x03, 1, f.CC) + [(0x12, f.CC, 8, DATA), (0x06, f.CC | f.SLI, 4, DATA + 8), (0x1A, f.CC, 5, DATA + 16),
-                                     (0x16, f.CC, 16, DATA + 24), (0x1E, f.CC | f.SLI, 12, DATA + 48),
-                                     (0x22, 0, 1, DATA + 64)]
+    chain = access(0x03, 1, f.CC) + [
+        (0x12, f.CC, 8, DATA), (0x06, f.CC | f.SLI, 4, DATA + 8), (0x1A, f.CC, 5, DATA + 16),
+        (0x16, f.CC, 16, DATA + 24), (0x1E, f.CC | f.SLI, 12, DATA + 48), (0x22, 0, 1, DATA + 64)]
     done, _ = carry_out(dasd, chain, storage=memory)
     first = (HEADS + 2) * 6
     assert (done.device_status, done.status) == (f.ENDED, 0)

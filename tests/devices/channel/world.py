@@ -64,7 +64,8 @@ def ccws(*entries, format1=False):
 
 
 def orb(program=PROGRAM, control=0, parameter=0xCAFE, lpm=0xFF, control2=0):
-    return parameter.to_bytes(4, "big") + control.to_bytes(2, "big") + bytes([lpm, control2]) + program.to_bytes(4, "big")
+    return (parameter.to_bytes(4, "big") + control.to_bytes(2, "big") + bytes([lpm, control2])
+            + program.to_bytes(4, "big"))
 
 
 def carry_out(device, entries, control=0, control2=0, storage=None, program=PROGRAM):

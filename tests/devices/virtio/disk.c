@@ -11,7 +11,10 @@ struct request { uint32_t type, reserved; uint64_t sector; };
 
 static struct descriptor table[N] __attribute__((aligned(16)));
 static volatile struct { uint16_t flags, index, ring[N]; } available __attribute__((aligned(16)));
-static volatile struct { uint16_t flags, index; struct { uint32_t id, length; } ring[N]; } used __attribute__((aligned(16)));
+static volatile struct {
+    uint16_t flags, index;
+    struct { uint32_t id, length; } ring[N];
+} used __attribute__((aligned(16)));
 static struct request request;
 static volatile uint8_t status;
 static uint8_t buffer[512];

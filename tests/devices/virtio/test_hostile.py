@@ -51,7 +51,8 @@ BROKEN = {
     "no status": ([(HEADER, 528, 0, 0)], [], "no place for its status"),
     "a header that may only be written": ([(HEADER, 16, NEXT | WRITE, 1), (STATUS, 1, WRITE, 0)], [], "has no header"),
     "all of length zero": ([(HEADER, 0, NEXT, 1), (STATUS, 0, WRITE, 0)], [], "has no header"),
-    "more than 4 GiB": ([(0, 2 ** 32 - 1, NEXT, 1), (0, 2, NEXT, 2), (STATUS, 1, WRITE, 0)], [], "more than 2^32 bytes"),
+    "more than 4 GiB": ([(0, 2 ** 32 - 1, NEXT, 1), (0, 2, NEXT, 2), (STATUS, 1, WRITE, 0)], [],
+                        "more than 2^32 bytes"),
     "indirect in indirect": ([(TABLE, 32, INDIRECT, 0)], [HEAD, (TABLE, 32, INDIRECT, 0)],
                              "indirect descriptor 1: an indirect table inside an indirect table"),
     "indirect with a next": ([(TABLE, 32, INDIRECT | NEXT, 1)], [HEAD], "an indirect table with a next descriptor"),
@@ -213,8 +214,8 @@ def descriptor(dice, size, tables):
     length = dice.choice((0, 1, 16, 12, 512, 513, 1024, 528, dice.randrange(2000), dice.getrandbits(32)))
     if flags & INDIRECT and dice.random() < 0.8:
         return struct.pack("<QIHH", dice.choice(tables), 16 * dice.randrange(10), flags, dice.randrange(size))
-    return struct.pack("<QIHH", address(dice), length, flags, dice.choice((dice.randrange(size), dice.randrange(size + 2),
-                                                                          dice.getrandbits(16))))
+    following = dice.choice((dice.randrange(size), dice.randrange(size + 2), dice.getrandbits(16)))
+    return struct.pack("<QIHH", address(dice), length, flags, following)
 
 
 def plausible(dice, device, which, size):

@@ -169,6 +169,19 @@ def test_queue_reset_makes_one_queue_new(parts):
     assert driver.do(blk.IN, 1, 512)[0] == blk.OK
 
 
+def test_features_count_for_queues_that_were_there_before(parts):
+    """The specification has the features first; who begins with the queues gets what was agreed all the same."""
+    machine, device, driver = parts
+    driver.identify(2)
+    driver.queues.append(DriverQueue(driver, 0, 8, INDIRECT_DESC | EVENT_IDX))
+    driver.negotiate(VERSION_1 | INDIRECT_DESC | EVENT_IDX)
+    driver.store("Status", 15)
+    driver.queues[0].interrupt_after(2)
+    for i in range(2):
+        head, place, _ = driver.request(blk.IN, i, 512, indirect=True)
+        assert machine.read(place, 512) == patterned(64).read(i) and machine.interrupts == i
+
+
 def test_nothing_is_consumed_before_driver_ok(parts):
     machine, device, driver = parts
     driver.identify(2)

@@ -136,6 +136,17 @@ SERVC = [
        program=PRIVILEGED),
 ]
 
+# ------------------------------------------------------------------------------------------------ CHSC
+CHSC = [
+    at("chsc", insn="b25f0060", regs={6: AREA}, data={AREA: u(16, 2) + u(0x31, 2) + bytes(12) + b"\xFF" * 8}, cc=0,
+       storage={AREA + 16: u(8, 2) + u(4, 2) + bytes(4)}),
+    *(at(f"chsc, length {size}", insn="b25f0060", regs={6: AREA}, data={AREA: u(size, 2)}, program=0x15)
+      for size in (0, 15, 20, 4096)),
+    at("chsc, not on a page", insn="b25f0060", regs={6: AREA + 8}, program=SPECIFICATION),
+    at("chsc, beyond storage", insn="b25f0060", regs={6: BEYOND}, program=ADDRESSING),
+    at("chsc in the problem state", insn="b25f0060", regs={6: AREA}, mode=BITS64 | PROBLEM, program=PRIVILEGED),
+]
+
 # ------------------------------------------------------------------------------------------------ interruptions
 INTERRUPTIONS = [
     at("supervisor call", insn="0a2a", ends=("halted", "d140"), storage={0x88: u(2, 2) + u(42, 2), 0x148: u(CALL + 2,
@@ -180,4 +191,4 @@ INTERRUPTIONS = [
        lambda vm: vm.cpu.emergencies.add(3))),
 ]
 
-ROWS = [*SIGP, *SERVC, *INTERRUPTIONS]
+ROWS = [*SIGP, *SERVC, *CHSC, *INTERRUPTIONS]

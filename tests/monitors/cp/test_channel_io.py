@@ -6,7 +6,7 @@ from monitors.cp.harness import run
 CONSOLE = 0x10000                    # the console is the first device: subchannel 0
 AREA, PROGRAM, TEXT, LOG = 0x8000, 0x9000, 0x9100, 0xA000
 
-# Each line of a test is `instruction`; behind it the condition code, or 0x100 + the program-interruption code, is noted.
+# Behind each instruction of a test the condition code, or 0x100 + the program-interruption code, is noted.
 _PROLOGUE = f"""
         larl    %r9, .Lprogram_new
         mvc     0x1d0(16, %r0), 0(%r9)
@@ -43,7 +43,7 @@ _EPILOGUE = """
 
 def noted(*lines, data=None, problem=False):
     """Run these instructions one after the other; gives what was noted of each, and the monitor."""
-    body = "".join(f"        {line}\n{_NOTE}" if not line.startswith("!") else f"        {line[1:]}\n" for line in lines)
+    body = "".join(f"        {line[1:]}\n" if line.startswith("!") else f"        {line}\n{_NOTE}" for line in lines)
     enter = "        larl %r9, .Lproblem\n        lpswe 0(%r9)\n.Lbehind:\n" if problem else ".Lbehind:\n"
     tested = sum(not line.startswith("!") for line in lines)
     found, monitor = run(_PROLOGUE + enter + body + _EPILOGUE, data)
@@ -58,13 +58,14 @@ def enabled(isc=0):
 
 
 OPERAND, SPECIFICATION, ADDRESSING, PRIVILEGED = 0x115, 0x106, 0x105, 0x102
+ALL_SUBCLASSES = {AREA + 0x3F8: bytes.fromhex("00000000ff000000")}      # for CR6
 HELLO = {AREA: enabled(), PROGRAM: ccws((0x09, 0, 5, TEXT)), TEXT: to_ebcdic("hello"), AREA + 0x100: orb(PROGRAM)}
 
 
 def test_a_program_from_start_to_end():
     log, monitor = noted("tsch 0x200(%r2)", "msch 0(%r2)", "ssch 0x100(%r2)", "ssch 0x100(%r2)", "tpi 0x300(%r2)",
                          "!lctlg 6, 6, 0x3f8(%r2)", "tpi 0x300(%r2)", "tpi 0x310(%r2)", "tsch 0x200(%r2)",
-                         "tsch 0x200(%r2)", "stsch 0x400(%r2)", data=HELLO | {AREA + 0x3F8: bytes.fromhex("00000000ff000000")})
+                         "tsch 0x200(%r2)", "stsch 0x400(%r2)", data=HELLO | ALL_SUBCLASSES)
     assert log == [3, 0, 0, 1, 0, 1, 0, 0, 1, 0]
     ram = monitor.machine.ram
     assert ram.read(AREA + 0x300, 8) == bytes.fromhex("00010000 0000cafe") and not any(ram.read(AREA + 0x310, 12))
@@ -74,7 +75,7 @@ def test_a_program_from_start_to_end():
 
 def test_tpi_to_low_core():
     log, monitor = noted("msch 0(%r2)", "ssch 0x100(%r2)", "!lctlg 6, 6, 0x3f8(%r2)", "tpi 0",
-                         data=HELLO | {AREA: enabled(isc=3), AREA + 0x3F8: bytes.fromhex("00000000ff000000")})
+                         data=HELLO | {AREA: enabled(isc=3)} | ALL_SUBCLASSES)
     assert log == [0, 0, 1]
     assert monitor.machine.ram.read(0xB8, 12) == bytes.fromhex("00010000 0000cafe 18000000")
 
@@ -92,7 +93,8 @@ def test_exceptions_and_their_order():
                    *(f"{name} 0(%r4)" for name in ("stsch", "msch", "ssch", "tsch", "tpi", "stcrw")),
                    "!lghi %r1, 0", *(f"{name} 0(%r2)" for name in ("stsch", "msch", "ssch", "tsch")),
                    *(f"{name} 0(%r4)" for name in ("stsch", "msch", "ssch", "tsch")), "hsch", "csch", "rsch", "xsch",
-                   "!llilf %r1, 0x10000", "!mvi 0x104(%r2), 0xff", "!mvi 0x105(%r2), 0xff", "ssch 0x100(%r2)", data=HELLO)
+                   "!llilf %r1, 0x10000", "!mvi 0x104(%r2), 0xff", "!mvi 0x105(%r2), 0xff", "ssch 0x100(%r2)",
+                   data=HELLO)
     assert log == ([SPECIFICATION] * 6 + [ADDRESSING] * 6 + [OPERAND] * 4 + [ADDRESSING] * 4 + [OPERAND] * 4
                    + [OPERAND])
 
@@ -131,7 +133,7 @@ def test_an_interruption_by_subclass_mask():
 
 
 def test_a_guest_that_prints_without_end_spends_its_budget(monkeypatch):
-    """A channel program that prints 64 KiB, again and again, and then the same once more: the host's memory is not its."""
+    """A channel program that prints 64 KiB, again and again, and then the same once more."""
     monkeypatch.setattr("pvlab.monitors.base.ALLOWANCE", 1_000_000)
     flood = ccws((0x09, 0x40, 0xFFFF, 0), (0x08, 0, 0, PROGRAM))
     text = f"""

@@ -3,10 +3,11 @@ import pytest
 
 from pvlab.monitors.cp.diagnose import CODES
 from monitors.cp.rows_cp import ROWS as CP_ROWS
+from monitors.cp.rows_block import ROWS as BLOCK_ROWS
 from monitors.cp.rows_io import ROWS as IO_ROWS
 from monitors.cp.table import check
 
-ROWS = [*CP_ROWS, *IO_ROWS]
+ROWS = [*CP_ROWS, *IO_ROWS, *BLOCK_ROWS]
 
 
 def test_the_table_is_large_enough_and_names_every_code():

@@ -111,3 +111,50 @@ def test_an_x86_monitor_refuses_an_s390x_guest(monitor):
 def test_parameters_that_cannot_be(wrong):
     with pytest.raises(PvlabError):
         Cp(**wrong).run(Guest("z", "", {}, image("nopr\n"), 1 << 20))
+
+
+def test_a_guest_that_waits_by_the_clock_gets_there():
+    """Five seconds, in a loop of STCK: so many looks that it is clear what the guest does, and no more."""
+    found, monitor = run("""
+        lghi    %r4, 0x4000
+        stck    0(%r4)
+        lg      %r5, 0(%r4)
+        lgfi    %r6, 5000000
+        sllg    %r6, %r6, 12
+        agr     %r5, %r6
+0:      stck    8(%r4)
+        clg     %r5, 8(%r4)
+        jh      0b
+        svc     0
+""")
+    assert found.detail.endswith("d140") and 5_000_000_000 <= monitor.now < 5_020_000_000
+    assert found.trace.by_reason()["stck"] < 6_000
+
+
+def test_two_looks_at_the_clock_never_see_the_same_microsecond():
+    _, monitor = run("lghi %r4, 0x4000\n" + "stck 0(%r4)\nla %r4, 8(%r4)\n" * 5 + "svc 0\n")
+    seen = [monitor.vm.absolute.load(0x4000 + i * 8, 8) >> 12 for i in range(5)]
+    assert seen == [seen[0] + i for i in range(5)]
+
+
+def test_a_loop_that_only_waits_costs_no_instructions():
+    """A watchdog of fifteen seconds, and a loop of two instructions until it bites; one that counts in storage is no wait."""
+    text = """
+        larl    %r4, .Lrestart
+        mvc     0x1a0(16, %r0), 0(%r4)
+        lghi    %r0, 0
+        lghi    %r1, 15
+        lghi    %r2, 0
+        lghi    %r5, 0x4000
+        diag    %r0, %r2, 0x288
+0:      {}
+        j       0b
+1:      svc     0
+        .balign 8
+.Lrestart:
+        .quad   0x0000000180000000, 1b
+"""
+    found, monitor = run(text.format("nopr"), budget=5_000_000)
+    assert found.detail.endswith("d140") and found.instructions < 1_500_000 and monitor.now // 10**9 == 15
+    assert run(text.format("agsi 0(%r5), 1"), budget=2_000_000)[0].outcome == "budget"
+    assert run(text.format("la %r6, 1(%r6)"), budget=2_000_000)[0].outcome == "budget"

@@ -28,7 +28,7 @@ INSTRUCTIONS = {
 # 35 have operands of their own, below.
 OTHERS = {1, 2, 4, 8, 19, 75, 138}
 _OWN = {27: ("c81070002000", {}, {}),
-        32: ("c83270002000", {0: 0, 1: 0x40000}, {}), 33: ("c83270002000", {0: 1, 1: 0x40000}, {}),
+        32: ("c83270002000", {0: 0x200, 1: 0x40000}, {}), 33: ("c83270002000", {0: 0x201, 1: 0x40000}, {}),
         35: ("c60000000200", {}, {"data": {0x10500: bytes.fromhex("1800")}})}
 
 CASES = [(bit, code) for bit, codes in INSTRUCTIONS.items() for code in codes.split()]

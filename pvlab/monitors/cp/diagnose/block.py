@@ -12,7 +12,7 @@ from pvlab.devices.backends.disk import DiskError
 from pvlab.devices.channel.dasd import HEADS, Dasd, records_of
 from pvlab.machine.s390x.faults import ADDRESSING, PROTECTION, SPECIFICATION, Interruption
 from pvlab.machine.s390x.storage import aligned
-from pvlab.monitors.cp.devices import weigh
+from pvlab.monitors.cp.devices import note, weigh
 from pvlab.monitors.cp.diagnose.registry import diagnose
 
 _SIZES = (512, 1024, 2048, 4096)
@@ -181,6 +181,7 @@ def _one(vm, disk: Dasd, environment: Environment, kind: int, block: int, buffer
     if environment.size != disk.block:
         return _RECORD_LENGTH
     number = block + environment.offset - 1
+    note(vm, disk)
     try:
         if kind == _READ:
             vm.absolute.write(buffer, disk.read_block(number))

@@ -4,6 +4,7 @@ from __future__ import annotations
 from pvlab.devices.channel.console import SCREEN
 from pvlab.devices.channel.formats import CC, CD, CHANNEL_END, PROGRAM_CHECK, UNIT_CHECK, Ccw
 from pvlab.machine.s390x.faults import Interruption
+from pvlab.monitors.cp.devices import note
 from pvlab.monitors.cp.diagnose.registry import diagnose
 
 # Device classes and types, and features, of CP's control blocks: VM/370 Data Areas (SY20-0884); Hercules vm.c.
@@ -23,7 +24,7 @@ def device_type(vm, rx, ry):
     as it was. cc 3: no such device, or no console.
 
     Source: VM/370 System Programmer's Guide (GC20-1807-7) p. 223; System Logic (SY20-0886-1) p. 73; Hercules
-    vmdevice_data and diag_devtype (vm.c), which also refuses the 64-bit mode, as z/VM does and VM/370 could not.
+    vmdevice_data and diag_devtype (vm.c). (z/VM and Hercules refuse it in the 64-bit mode, for which it was not made.)
     """
     if vm.word(rx) == _ANY_CONSOLE:
         found = next((each for each in vm.channels if each.device.name == "console"), None)
@@ -70,6 +71,7 @@ def display(vm, rx, ry):
         return 3
     if subchannel.busy or subchannel.pending:
         return 2
+    note(vm, subchannel.device)
     address, more, ccws = vm.word(rx) & 0xFFFFFF, True, 0
     while more:
         text, first = b"", None

@@ -6,10 +6,11 @@ be an exit.
 from __future__ import annotations
 
 from pvlab.devices.channel.dasd import READ_DATA, SEARCH_ID_EQUAL, SEEK, SEEK_HEAD, SET_SECTOR, WRITE_DATA, Dasd
-from pvlab.devices.channel.formats import CC, CD, ENDED, IDA, INCORRECT_LENGTH, TIC, UNIT_CHECK, UNIT_EXCEPTION, Ccw, Orb
+from pvlab.devices.channel.formats import (
+    CC, CD, ENDED, IDA, INCORRECT_LENGTH, TIC, UNIT_CHECK, UNIT_EXCEPTION, Ccw, Orb)
 from pvlab.devices.channel.program import Program, State
 from pvlab.machine.s390x.faults import Interruption
-from pvlab.monitors.cp.devices import ChannelStorage, weigh
+from pvlab.monitors.cp.devices import ChannelStorage, note, weigh
 from pvlab.monitors.cp.diagnose.registry import diagnose
 
 _CSW = 0x40                   # where a System/370 has its channel-status word
@@ -122,9 +123,9 @@ def general_io(vm, rx, ry):
     """Rx: the virtual device address of a disk or unit-record device. Ry: bits 0 to 3 of its word the storage key for
     the I/O (as in VM/SP), its low 24 bits the real address of any valid channel program of format-0 CCWs.
 
-    cc 0: done. cc 1, R15 = 1 not attached, 5 busy or with an interruption pending. cc 2, R15 = 2 unit exception, 3 wrong
-    length. cc 3, R15 = 13: I/O error or a device that this code does not serve (a console); the first two sense bytes
-    are in the last two bytes of Ry. A chain that closes on itself is an I/O error, too: CP halts it in the end.
+    cc 0: done. cc 1, R15 = 1 not attached, 5 busy or with an interruption pending. cc 2, R15 = 2 unit exception, 3
+    wrong length. cc 3, R15 = 13: I/O error or a device that this code does not serve (a console); the first two sense
+    bytes are in the last two bytes of Ry. A chain that closes on itself is an I/O error, too: CP halts it in the end.
 
     Source: VM/370 System Programmer's Guide (GC20-1807-7) pp. 222-223; VM/SP System Programmer's Guide (SC19-6203-2)
     p. 260.
@@ -168,6 +169,7 @@ def _perform(vm, device, address: int, key: int = 0) -> Program:
     program = Program(ChannelStorage(vm.real, vm.keys), device, orb)
     program.run()
     weigh(vm, program.steps, program.moved)
+    note(vm, device)
     return program
 
 
