@@ -168,4 +168,6 @@ def test_each_sheet_has_a_page_for_instructors_that_fits_it(sheet):
             for found in re.findall(r"^\| (ex\S+) \| (\d+) \| (\d+) \|", page, re.MULTILINE)}
     assert rows == {one.id: (one.points, one.minutes) for one in sheet.exercises}
     assert f"{sheet.points} points" in page
+    index = (file.parent / "README.md").read_text("utf-8")
+    assert f"| {sheet.lesson:02} {sheet.title} | {sheet.points} |" in index and f"({file.name})" in index
     assert [target for target in re.findall(r"\]\(([^)#]+)", page) if not (file.parent / target).exists()] == []
