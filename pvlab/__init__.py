@@ -17,7 +17,9 @@ _HOME = {
     "guest": "guests", "known_guests": "guests", "GuestError": "guests",
     "Native": "monitors", "TrapAndEmulate": "monitors", "BinaryTranslation": "monitors", "Cp": "monitors",
     "techniques": "monitors", "monitor": "monitors",
-    "per_unit": "units", "compare": "comparison", "Comparison": "comparison", "sweep": "grid", "Sweep": "grid",
+    "compare": "experiments.comparison", "Comparison": "experiments.comparison", "sweep": "experiments.grid",
+    "Sweep": "experiments.grid", "per_iteration": "experiments.iterations", "per_unit": "experiments.units",
+    "nanobenchmarks": "experiments.nanobenchmarks",
     "cost_models": "costs", "cost_model": "costs", "bill": "costs",
     "probe": "machine.x86.probe",
     "Run": "trace", "Trace": "trace", "Exit": "trace",
@@ -25,9 +27,8 @@ _HOME = {
     "check": "course.checking", "hint": "course.hints",
     "comparer": "widgets", "conversation": "widgets", "explorer": "widgets", "ring_viewer": "widgets",
     "stepper": "widgets",
-    "ladder": "dots", "ring": "rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
-    "plots": "plots", "rings": "rings", "widgets": "widgets",
-    "per_iteration": "iterations", "nanobenchmarks": "nanobenchmarks",
+    "ladder": "figures.dots", "ring": "figures.rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
+    "plots": "figures.plots", "rings": "figures.rings", "widgets": "widgets",
 }
 __all__ = [*_HOME, "__version__"]
 
@@ -37,7 +38,7 @@ def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module 'pvlab' has no attribute '{name}'")
     home = import_module("pvlab." + _HOME[name])
-    value = home if name == _HOME[name] else getattr(home, name)
+    value = home if name == _HOME[name].rpartition(".")[2] else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from pvlab import bench, bench_io, bench_translation
+from pvlab import bench
+from pvlab.bench import devices, translation
 from pvlab.cli import main
 
 
@@ -11,19 +12,19 @@ from pvlab.cli import main
 def result():
     """Everything measured once, and what takes long on little."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench_translation, "REPEATS", 1)
-        patch.setattr(bench_translation, "SPEEDS", {"compute": (10, 20), "call-return": (1000, 20_000)})
-        patch.setattr(bench_translation, "SIZES", (100, 300))
-        patch.setattr(bench_io, "REPEATS", 1)
-        patch.setattr(bench_io, "PATHS", {"disk-read": {"ata": (1, 2, (1,)), "virtio": (8, 24, (1, 8))}})
+        patch.setattr(translation, "REPEATS", 1)
+        patch.setattr(translation, "SPEEDS", {"compute": (10, 20), "call-return": (1000, 20_000)})
+        patch.setattr(translation, "SIZES", (100, 300))
+        patch.setattr(devices, "REPEATS", 1)
+        patch.setattr(devices, "PATHS", {"disk-read": {"ata": (1, 2, (1,)), "virtio": (8, 24, (1, 8))}})
         yield bench.measure()
 
 
 def test_every_measure_is_there(result):
     assert set(result) == {*bench.LIMITS, "translation", "io"}
     assert set(result["translation"]) == {"speed", "callouts", "unit", "growth"}
-    assert set(result["translation"]["speed"]) == set(bench_translation.LEAST)
-    short = len(bench_translation.rows(result["translation"])) + len(bench_io.rows(result["io"]))    # so short, they differ by less than the noise
+    assert set(result["translation"]["speed"]) == set(translation.LEAST)
+    short = len(translation.rows(result["translation"])) + len(devices.rows(result["io"]))    # so short, they differ by less than the noise
     assert all(value > 0 for _, value, _ in bench.summary(result)[:-short])
 
 

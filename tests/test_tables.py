@@ -105,7 +105,7 @@ def test_empty_tables_and_ragged_rows():
 
 
 def test_importing_tables_and_costs_needs_neither_numpy_nor_matplotlib():
-    code = ("import sys, pvlab.tables, pvlab.costs, pvlab.comparison, pvlab.plots, pvlab.widgets\n"
+    code = ("import sys, pvlab.tables, pvlab.costs, pvlab.experiments.comparison, pvlab.figures.plots, pvlab.widgets\n"
             "bad = {'numpy', 'matplotlib', 'ipywidgets', 'IPython', 'unicorn'} & set(sys.modules)\n"
             "sys.exit(', '.join(sorted(bad)) or 0)")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == ""

@@ -163,7 +163,7 @@ class Bill:
 
     def plot(self):
         """The bill as a Picture: cycles stacked by reason."""
-        from pvlab.plots import cycles
+        from pvlab.figures.plots import cycles
         return cycles([self])
 
     def _repr_mimebundle_(self, include=None, exclude=None):

@@ -6,7 +6,7 @@ import sys
 from functools import cached_property, lru_cache
 from html import escape
 
-from pvlab.comparison import Comparison, compare
+from pvlab.experiments.comparison import Comparison, compare
 from pvlab.errors import PvlabError
 
 # The first model that prices every exit, for a widget that has not been told otherwise.

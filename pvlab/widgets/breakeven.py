@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pvlab.comparison import Comparison
+from pvlab.experiments.comparison import Comparison
 from pvlab.costs import Bill, CostModel, bill, cost_models
-from pvlab.picture import INK, Picture, blank, style
+from pvlab.figures.picture import INK, Picture, blank, style
 from pvlab.tables import NONE, Table, title_of
 
 _LINES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":"))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pvlab.devices.virtio.rings import Ring
 from pvlab.errors import PvlabError
-from pvlab.rings import ring, told
+from pvlab.figures.rings import ring, told
 from pvlab.tables import Table
 from pvlab.widgets.base import Shown, choice
 

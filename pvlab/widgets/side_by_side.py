@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pvlab.costs import cost_model
-from pvlab.plots import exits
+from pvlab.figures.plots import exits
 from pvlab.tables import NONE, Table
 from pvlab.widgets.base import MODEL, Shown, choice, compared, models, names, workloads
 

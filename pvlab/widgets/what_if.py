@@ -1,7 +1,7 @@
 """The cost explorer: a model's figures as sliders, and what an exit may cost before a technique is too slow."""
 from __future__ import annotations
 
-from pvlab.comparison import Comparison
+from pvlab.experiments.comparison import Comparison
 from pvlab.costs import Cell, CostModel, bill, cost_model
 from pvlab.costs.model import PARTS
 from pvlab.errors import PvlabError

@@ -5,8 +5,8 @@ import sys
 import pytest
 from handmade import make_run
 
-from pvlab import picture
-from pvlab.comparison import Comparison
+from pvlab.figures import picture
+from pvlab.experiments.comparison import Comparison
 from pvlab.costs import CostError, cost_model
 from pvlab.errors import PvlabError
 from pvlab.guests import GuestError

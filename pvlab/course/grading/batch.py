@@ -22,7 +22,7 @@ from pvlab.course.grading.sandbox import LEVELS, Limits
 from pvlab.course.grading.session import SandboxError, Zygote, ZygoteDied
 from pvlab.course.grading.submissions import Submission
 from pvlab.errors import PvlabError
-from pvlab.spread import spread
+from pvlab.experiments.spread import spread
 
 
 class GradingError(PvlabError):

@@ -4,7 +4,7 @@ import struct
 import pytest
 
 import pvlab
-from pvlab import rings
+from pvlab.figures import rings
 from pvlab.devices.backends.disk import patterned
 from pvlab.devices.virtio import block as blk
 from pvlab.devices.virtio.block import VirtioBlock
@@ -124,7 +124,7 @@ def test_the_widget_steps(steps, monkeypatch):
         kernel = object()
     monkeypatch.setattr(IPython, "get_ipython", Shell)
     monkeypatch.delenv("PVLAB_STATIC")
-    monkeypatch.setattr("pvlab.picture.Picture.png", b"a picture")     # what is drawn is tested above
+    monkeypatch.setattr("pvlab.figures.picture.Picture.png", b"a picture")     # what is drawn is tested above
     widget = pvlab.ring_viewer(steps)
     choice, buttons = widget.container.children[1].children
     back, forward = buttons.children

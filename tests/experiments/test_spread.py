@@ -8,7 +8,7 @@ import pytest
 
 import pvlab
 from pvlab.errors import PvlabError
-from pvlab.spread import SpreadError, spread
+from pvlab.experiments.spread import SpreadError, spread
 
 
 def work(item):
@@ -37,7 +37,7 @@ def test_what_dies_takes_nothing_with_it():
 def test_a_script_without_a_guard(tmp_path):
     """The processes do not execute the caller's script again."""
     script = tmp_path / "mine.py"
-    script.write_text("print('once')\nfrom pvlab.spread import spread\nimport operator\n"
+    script.write_text("print('once')\nfrom pvlab.experiments.spread import spread\nimport operator\n"
                       "print(sorted(spread(operator.neg, [1, 2], jobs=2)))\n")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("once\n[(0, -1), (1, -2)]\n", 0), done.stderr

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pvlab.errors import PvlabError
-from pvlab.picture import INK, Picture, blank, style
+from pvlab.figures.picture import INK, Picture, blank, style
 from pvlab.tables import NONE, Table
 from pvlab.trace import Run
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pvlab.errors import PvlabError
-from pvlab.iterations import grown, spelled
-from pvlab.picture import INK, Picture, blank, style
-from pvlab.plots import look, order
+from pvlab.experiments.iterations import grown, spelled
+from pvlab.figures.picture import INK, Picture, blank, style
+from pvlab.figures.plots import look, order
 from pvlab.tables import Table
 
 _DIGITS = 2       # significant digits of a part of an exit

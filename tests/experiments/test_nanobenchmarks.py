@@ -1,7 +1,7 @@
 """The nanobenchmarks: counted in the lab, and predicted from one figure that is not what it is held against."""
 import pytest
 
-from pvlab import nanobenchmarks
+from pvlab.experiments import nanobenchmarks
 from pvlab.costs import cost_model
 
 

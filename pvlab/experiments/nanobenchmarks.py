@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pvlab.costs import CostModel, Figure, cost_model
-from pvlab.iterations import grown, spelled
+from pvlab.experiments.iterations import grown, spelled
 from pvlab.machine.x86.decode import lines
 from pvlab.monitors import BinaryTranslation, TrapAndEmulate
 from pvlab.tables import NONE, Table

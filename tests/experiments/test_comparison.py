@@ -5,7 +5,7 @@ import pytest
 from handmade import make_run
 
 import pvlab
-from pvlab.comparison import Comparison, compare
+from pvlab.experiments.comparison import Comparison, compare
 from pvlab.errors import PvlabError
 
 NATIVE = make_run("native", events={"int": 3})

@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pvlab.picture import FAINT, Picture, blank, style
+from pvlab.figures.picture import FAINT, Picture, blank, style
 from pvlab.tables import NONE, Table
 
 _MEASURED, _PUBLISHED = "#0072B2", "#D55E00"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from pvlab.errors import PvlabError
-from pvlab.spread import spread
+from pvlab.experiments.spread import spread
 from pvlab.tables import NONE, Table
 
 

@@ -45,7 +45,7 @@ class Comparison:
 
     def plot(self, costs: str | None = None):
         """A Picture: exits by reason and technique, or with a cost model's name the cycles, stacked by reason."""
-        from pvlab import plots
+        from pvlab.figures import plots
         return plots.cycles(self.bills(costs)) if costs else plots.exits(self.runs)
 
     def table(self) -> Table:

@@ -2,7 +2,7 @@
 import pytest
 
 import pvlab
-from pvlab.units import PerUnit, per_unit
+from pvlab.experiments.units import PerUnit, per_unit
 
 WAYS = {"channel": {"by": "channel", "n": 4}, "x18": {"by": "x18", "n": 4}, "x250": {"by": "x250", "n": 8, "batch": 8}}
 

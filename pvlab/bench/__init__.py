@@ -5,8 +5,8 @@
     counting     exact instruction counts and a budget, against the same machine without them
     import       `import pvlab`, and with it what the first run of a guest needs
     hello        the whole command `pvlab run hello`, from the shell
-    translation  binary translation against the bare machine: see bench_translation.py
-    io           sectors and packets by each kind of device: see bench_io.py
+    translation  binary translation against the bare machine: see translation.py
+    io           sectors and packets by each kind of device: see devices.py
 """
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ REPEATS = 5
 def measure() -> dict:
     """All measurements, as `pvlab bench --json` prints them: ratios have no unit, everything else is in seconds."""
     _hello()  # builds what is not in the cache
-    from pvlab.bench_io import io
-    from pvlab.bench_translation import translation
+    from pvlab.bench.devices import io
+    from pvlab.bench.translation import translation
     return {"round_trip": round_trip(), "counting": counting(), "import": imports(), "hello": hello(),
             "translation": translation(), "io": io()}
 
 
 def summary(result: dict) -> list[list]:
     """Rows (measure, measured, limit) for a table."""
-    from pvlab import bench_io
-    from pvlab.bench_translation import rows
+    from pvlab.bench import devices
+    from pvlab.bench.translation import rows
     most = {name: f"at most {limit:,.2f}" for name, limit in LIMITS.items()}
     return [["round trip of an exit, in empty emu_start/emu_stop", result["round_trip"]["ratio"], most["round_trip"]],
             *[[f"  {reason}", found["ratio"], ""] for reason, found in result["round_trip"]["by_reason"].items()],
@@ -41,14 +41,14 @@ def summary(result: dict) -> list[list]:
             ["import pvlab, seconds", result["import"]["seconds"], most["import"]],
             ["  and what a run needs", result["import"]["with_engine_seconds"], ""],
             ["pvlab run hello, seconds", result["hello"]["seconds"], most["hello"]],
-            *rows(result["translation"]), *bench_io.rows(result["io"])]
+            *rows(result["translation"]), *devices.rows(result["io"])]
 
 
 def round_trip(few: int = 500, many: int = 4000) -> dict:
     """Two runs that differ by (many - few) exits of one reason tell what one takes; each repeat compares with its own
     empty entry, so that a change of the host's speed is in both."""
     import pvlab
-    file, monitor = Path(__file__).with_suffix(".c"), pvlab.TrapAndEmulate()
+    file, monitor = Path(__file__).with_name("bench.c"), pvlab.TrapAndEmulate()
     guests = {(reason, n): pvlab.guest(file, what=reason, n=n) for reason in ROUND_TRIPS for n in (few, many)}
     empty: list[float] = []
     found: dict[str, list[float]] = {reason: [] for reason in ROUND_TRIPS}

@@ -6,8 +6,8 @@ from functools import cache
 import pytest
 from handmade import make_run
 
-from pvlab import plots
-from pvlab.comparison import Comparison
+from pvlab.figures import plots
+from pvlab.experiments.comparison import Comparison
 from pvlab.errors import PvlabError
 from pvlab.reasons import REASONS
 from pvlab.trace import EVENTS

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from pvlab.devices.virtio.rings import OFFERED, RETURNED, Ring
-from pvlab.picture import FAINT, INK, Picture, blank, style
+from pvlab.figures.picture import FAINT, INK, Picture, blank, style
 from pvlab.tables import Table
 
 _MOST = 8                           # entries of each area that are drawn; the table has no more

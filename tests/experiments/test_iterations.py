@@ -3,7 +3,7 @@ import pytest
 
 import pvlab
 from pvlab.errors import PvlabError
-from pvlab.iterations import grown, per_iteration, spelled
+from pvlab.experiments.iterations import grown, per_iteration, spelled
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pvlab.costs.model import PARTS
-from pvlab.families import FAMILIES, family
-from pvlab.picture import FAINT, INK, Picture, blank, count_axis, style
+from pvlab.figures.families import FAMILIES, family
+from pvlab.figures.picture import FAINT, INK, Picture, blank, count_axis, style
 from pvlab.tables import NONE, Table, title_of
 from pvlab.trace import Run
 

@@ -1,7 +1,7 @@
 """Measured beside published."""
 import pytest
 
-from pvlab.dots import _number, ladder
+from pvlab.figures.dots import _number, ladder
 
 ROWS = [("ATA", 265, None), ("e1000", 6.0, 5.99), ("virtio", 0.00004, 0.0052), ("none", 0, None)]
 

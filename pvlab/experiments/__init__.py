@@ -1,0 +1,1 @@
+"""Runs side by side: techniques compared, exits of one iteration, grids of parameters, published figures predicted."""
