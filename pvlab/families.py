@@ -22,7 +22,7 @@ FAMILIES = (
         "int", "sysenter", "exception", "interrupt", "svc", "program-check", "not-simulated")),
     ("devices", "#E69F00", "--", (
         "io:read", "io:write", "mmio:read", "mmio:write", "world-switch", "ssch", "tsch", "stsch", "msch", "tpi", "hsch",
-        "csch", "rsch", "xsch", "rchp", "stcrw", "schm", "sal", "stcps")),
+        "csch", "rsch", "xsch", "rchp", "stcrw", "schm", "sal", "stcps", "chsc")),
     ("hypercalls", "#000000", "", ("hypercall",)),
     ("translation", "#F0E442", "oo", ("translate", "dispatch", "code-write", "step", "write-callout")),
     ("several small ones", "#F4F4F4", "", ("other",)),

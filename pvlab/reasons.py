@@ -139,6 +139,7 @@ SIMULATED = {
     "csch": "CSCH: clear a subchannel",
     "rsch": "RSCH: resume a channel program",
     "xsch": "XSCH: cancel a channel program",
+    "chsc": "CHSC: call the channel subsystem",
     "rchp": "RCHP: reset a channel path",
     "stcrw": "STCRW: store a channel report word",
     "schm": "SCHM: set channel monitoring",

@@ -30,7 +30,7 @@ def as_data(answer):
     try:
         return json.loads(json.dumps(answer))
     except (TypeError, ValueError, RecursionError):
-        raise CheckFailed("the function must return plain data: numbers, texts, True, False, None, lists, dicts") from None
+        raise CheckFailed("the function must return plain data: numbers, texts, booleans, None, lists, dicts") from None
 
 
 class check:
@@ -57,7 +57,7 @@ class check:
             came = json.loads(json.dumps(came))
         except (TypeError, ValueError, RecursionError):
             self._findings.append(Finding(name, (("expected", shown(expected)), ("came", shown(came)), (
-                "", "which is not plain data: numbers, texts, True, False, None, lists, and dicts with texts as keys"))))
+                "", "which is not plain data: numbers, texts, booleans, None, lists, and dicts with texts as keys"))))
             return
         if not same(came, expected):
             self._findings.append(Finding(name, (("expected", _typed(expected, came, base)),
@@ -125,7 +125,8 @@ def _raised(error: Exception, trace) -> tuple[tuple[str, str], ...]:
     if isinstance(error, NameError):
         message += " (has the cell above been run?)"
     frames = [frame for frame in traceback.extract_tb(trace)[1:] if frame.filename != _OWN]
-    where = (("at", f"line {frames[-1].lineno} of {frames[-1].name}: {frames[-1].line}".rstrip(": ")),) if frames else ()
+    where = (("at", f"line {frames[-1].lineno} of {frames[-1].name}: {frames[-1].line}".rstrip(": ")),
+             ) if frames else ()
     return ("raised", shown_text(message)), *where
 
 

@@ -49,7 +49,8 @@ class AnsweredBy(Cp):
         require(type(planned) is dict and len(planned) == 1 and next(iter(planned)) in ("read", "cc", "interrupt"),
                 'plan must return {"read": [[address, length], …]}, {"cc": n} or {"interrupt": code}')
         if "interrupt" in planned:
-            require(type(planned["interrupt"]) is int and 0 < planned["interrupt"] < 0x41, "there is no such program interruption")
+            require(type(planned["interrupt"]) is int and 0 < planned["interrupt"] < 0x41,
+                    "there is no such program interruption")
             raise Interruption(planned["interrupt"])
         if "cc" in planned:
             return _condition(planned["cc"])
@@ -72,9 +73,9 @@ def _condition(code) -> int:
 class Interruptions(Cp):
     """Notes for each interruption of a run what `interrupt` is given, and what the architecture makes of it.
 
-    `seen` holds ([kind, psw, core], result): kind "external", "svc", "program", "io" or "restart"; psw: [mask, address] of the
-    virtual PSW that is to be stored; core: the 512 bytes from real address 0 on; and the result as {"at", "stored",
-    "virtual", "real"}: where the old PSW went, its 16 bytes, the new virtual PSW, and the mask with which the CPU runs.
+    `seen` holds ([kind, psw, core], result): kind "external", "svc", "program", "io" or "restart"; psw: [mask, address]
+    of the virtual PSW that is to be stored; core: the 512 bytes from real address 0 on; and the result as
+    {"at", "stored", "virtual", "real"}: where the old PSW went, its 16 bytes, the new virtual PSW, and the mask with which the CPU runs.
     """
 
     def prepare(self, guest) -> None:

@@ -47,13 +47,15 @@ def read_roster(file: Path) -> list[str]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise ClassError(f"{file} is not a CSV file in UTF-8: {error}") from None
     if not rows or "student" not in rows[0]:
-        raise ClassError(f"{file} is not a roster: its first line must name the columns, 'student' among them, and others "
+        raise ClassError(f"{file} is not a roster: its first line must name the columns, 'student' among them, and "
+                         f"others "
                          "must follow")
     students = []
     for number, row in enumerate(rows, 2):
         name = (row["student"] or "").strip()
         if not re.fullmatch(r"[A-Za-z0-9][\w.@+-]{0,99}", name, re.ASCII):
-            raise ClassError(f"{file}, line {number}: '{name}' cannot be a student's name: use letters, digits and ._@+-")
+            raise ClassError(f"{file}, line {number}: '{name}' cannot be a student's name: use letters, digits and "
+                             f"._@+-")
         if name.lower() in map(str.lower, students):
             raise ClassError(f"{file}, line {number}: '{name}' is there twice")
         students.append(name)

@@ -1,7 +1,7 @@
 """What this learner has done: exercises passed, hints opened, lessons begun and done. One small JSON file.
 
-It stands in $PVLAB_PROGRESS, or in the user's data folder. A change is made under a lock and put in place by one rename,
-so neither a kernel that is killed nor two that write at once can damage it.
+It stands in $PVLAB_PROGRESS, or in the user's data folder. A change is made under a lock and put in place by one
+rename, so neither a kernel that is killed nor two that write at once can damage it.
 """
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def read() -> dict:
         raise ProgressError(f"{place}: {error.strerror}") from None
     except (ValueError, RecursionError):
         known = None
-    if not isinstance(known, dict) or not all(isinstance(known.get(part, {}), dict) for part in ("exercises", "lessons")):
+    if not isinstance(known, dict) or not all(isinstance(known.get(part, {}), dict)
+                                              for part in ("exercises", "lessons")):
         raise ProgressError(f"{place} is not a progress file: move it away, and a new one is begun")
     exercises = {name: {"passed": of.get("passed") is True, "hints": of["hints"] if type(of.get("hints")) is int else 0}
                  for name, of in known.get("exercises", {}).items() if isinstance(of, dict)}

@@ -40,8 +40,8 @@ def release(out: Path, roster: Path | None = None, key: Path | None = None, less
     chosen = [sheet(lesson)] if lesson is not None else sheets()
     students = read_roster(roster) if roster is not None else []
     if students and key is None:
-        raise ClassError("with a roster there must be a key: each student's parameters come from it (--key FILE, which is "
-                         "made if it is not there)")
+        raise ClassError("with a roster there must be a key: each student's parameters come from it (--key FILE, "
+                         "which is made if it is not there)")
     new = key is not None and not key.exists()
     secret = b"" if key is None else make_key(key) if new else read_key(key)
     for student in students or [""]:

@@ -1,6 +1,7 @@
 """Programs of a few instructions and their translations, run and compared: see the exercise on a translator's rules.
 
-A program's outcome is SEEN words: EAX, EBX, ECX, EDX, ESI, EDI, EBP, the flags without IF, IF, and how far ESP has moved.
+A program's outcome is SEEN words: EAX, EBX, ECX, EDX, ESI, EDI, EBP, the flags without IF, IF, and how far ESP has
+moved.
 """
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _START = {name: f"0x{0x11111111 * (number + 1):08x}" for number, name in enumera
 
 def program_of(lines: list[str]) -> list[str]:
     """The lines between loading the registers and storing what is left in them; {n} is the program's number."""
-    return ["movl %esp, stack", *(f"movl ${value}, %{name}" for name, value in _START.items()), "xorl $0, stack", *lines,
+    return ["movl %esp, stack", *(f"movl ${value}, %{name}" for name, value in _START.items()), "xorl $0, stack",
+            *lines,
             *(f"movl %{name}, seen + {{n}} + {4 * number}" for number, name in enumerate(_REGISTERS)),
             "pushf", "popl seen + {n} + 28", "movl %esp, seen + {n} + 36", "movl stack, %esp", "movl stack, %eax",
             "subl %eax, seen + {n} + 36"]

@@ -86,7 +86,8 @@ def check_notebook(file: Path) -> Report:
         passed, shown = found.get(f"{exercise.id}-check", (False, ""))
         own_passed, own_shown = found.get(exercise.id, (True, ""))
         if not passed and not own_passed:
-            reason = re.sub(r" \(\d+\.py, (line \d+)\)", r" (\1)", own_shown.strip())     # a cell's file has a number for a name
+            # a cell's file has a number for a name
+            reason = re.sub(r" \(\d+\.py, (line \d+)\)", r" (\1)", own_shown.strip())
             shown = f"{exercise.id}: the cell of your answer fails\n    {reason}"
         if passed:
             progress.passed(exercise.id)
@@ -117,7 +118,8 @@ def sheet_of(book: dict, file: Path) -> Sheet:
         known = ", ".join(f"{of.stem}.ipynb" for of in sheets())
         raise NotAHandout(f"{file} is not a handout of the course: there are {known}")
     if about.get("version") != VERSION or type(about["exercises"]) is not int:
-        raise NotAHandout(f"{file} was made by another version of the course: get the handout anew, and copy your answers")
+        raise NotAHandout(f"{file} was made by another version of the course: get the handout anew, and copy your "
+                          f"answers")
     return find_sheet(about["exercises"])
 
 
@@ -126,13 +128,15 @@ def merge(book: dict, of: Sheet, file: Path) -> dict:
     given, variants = _about(book).get("variants"), {}
     for exercise in of.exercises:
         own, usual = (given or {}).get(exercise.id) if isinstance(given, dict) else None, exercise.parameters()
-        if not isinstance(own, dict) or own.keys() != usual.keys() or any(type(own[k]) is not type(usual[k]) for k in usual):
-            raise NotAHandout(f"{file}: the parameters of {exercise.id} are damaged: get the handout anew, and copy your answers")
+        if not isinstance(own, dict) or own.keys() != usual.keys() or any(type(own[k]) is not type(usual[k])
+                                                                          for k in usual):
+            raise NotAHandout(f"{file}: the parameters of {exercise.id} are damaged: get the handout anew, and copy "
+                              f"your answers")
         variants[exercise.id] = own
     try:
         merged = build(of, variants, expected=True)
     except Exception as error:      # the parameters have the right form and other values than any variant has
-        raise NotAHandout(f"{file}: its parameters are damaged ({type(error).__name__}): get the handout anew") from None
+        raise NotAHandout(f"{file}: its parameters are damaged ({type(error).__name__}): get it anew") from None
     answers = solutions(book)
     for cell in merged["cells"]:
         name = cell["id"]
@@ -189,7 +193,8 @@ class _Listener:
     def pytest_runtest_makereport(self, item, call):
         if call.when == "call":
             shown = [f"{one.ename}: {one.evalue}" if one.output_type == "error"
-                     else one.get("text") or one.get("data", {}).get("text/plain", "") for one in item.test_outputs or ()]
+                     else one.get("text") or one.get("data", {}).get("text/plain", "") for one in item.test_outputs
+                     or ()]
             if not shown and call.excinfo is not None:
                 shown = [str(call.excinfo.value)]
             self.found[item.cell.metadata["nbgrader"]["grade_id"]] = (call.excinfo is None, "\n".join(shown))

@@ -1,8 +1,8 @@
 """A monitor that shares the interrupt flag with its guest: a store turns events off and on, and no exit is needed.
 
-It is trap and emulate but for three things: the virtual IF is a byte of the guest's memory, a second byte beside it tells
-the guest that an event waits, and `int $0x82` asks for a look. Xen's `evtchn_upcall_mask` and `evtchn_upcall_pending`
-are such bytes.
+It is trap and emulate but for three things: the virtual IF is a byte of the guest's memory, a second byte beside it
+tells the guest that an event waits, and `int $0x82` asks for a look. Xen's `evtchn_upcall_mask` and
+`evtchn_upcall_pending` are such bytes.
 """
 from __future__ import annotations
 

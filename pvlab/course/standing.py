@@ -9,7 +9,7 @@ from pvlab.tables import Table
 
 def standing() -> dict:
     """{"file", "lessons": [{"number", "title", "state", "exercises": [{"id", "title", "points", "passed", "hints",
-    "of"}]}]}; a lesson is "", "begun" or "done", and done by itself when all of its exercises pass. Raises PvlabError."""
+    "of"}]}]}; a lesson is "", "begun" or "done", and done by itself when its exercises all pass. Raises PvlabError."""
     known = progress.read()
     of = {sheet.lesson: sheet for sheet in sheets()}
     try:

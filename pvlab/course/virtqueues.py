@@ -16,8 +16,8 @@ _HEADER = 16        # bytes of a request before its data
 class DiskBy(TrapAndEmulate):
     """Trap and emulate, with the virtio disk's work done by `take`, or `serve`, or both. A wrong form is a CheckFailed.
 
-    take(size, table, available, taken)  which chains wait: {"chains": [{"head", "parts": [[address, length, writes], …]}]}
-                                         or {"broken": why}. table: [address, length, flags, next] of each descriptor;
+    take(size, table, available, taken)  which chains wait: {"chains": [{"head", "parts": [[address, length, writes],
+                                         …]}]} or {"broken": why}. table: [address, length, flags, next] of each descriptor;
                                          available: flags, index, ring (of heads); taken: the device's own counter
     serve(request, disk)                 what to do about one: {"status", "move": "read", "write" or None, "sector",
                                          "count"}. request: header (16 bytes), given (bytes of data behind it), room
@@ -60,7 +60,8 @@ class _Queue(Queue):
         if type(answer) is dict and type(answer.get("broken")) is str:
             raise RingError(answer["broken"])
         require(type(answer) is dict and type(answer.get("chains")) is list and all(map(_is_chain, answer["chains"])),
-                'take must return {"chains": [{"head": …, "parts": [[address, length, writes], …]}, …]} or {"broken": why}')
+                'take must return {"chains": [{"head": …, "parts": [[address, length, writes], …]}, …]} or {"broken": '
+                'why}')
         return answer["chains"]
 
     def waiting(self) -> int:
@@ -78,7 +79,8 @@ def _is_chain(chain) -> bool:
     return (type(chain) is dict and type(chain.get("head")) is int and 0 <= chain["head"] < 1 << 16
             and type(chain.get("parts")) is list and all(
                 type(part) is list and len(part) == 3 and type(part[0]) is int and type(part[1]) is int
-                and type(part[2]) is bool and 0 <= part[0] < 1 << 64 and 0 <= part[1] < 1 << 32 for part in chain["parts"]))
+                and type(part[2]) is bool and 0 <= part[0] < 1 << 64 and 0 <= part[1] < 1 << 32
+                                                         for part in chain["parts"]))
 
 
 def carry_out(serve: Callable, disk, chain: Chain) -> None:
@@ -94,7 +96,8 @@ def carry_out(serve: Callable, disk, chain: Chain) -> None:
         sector, count = answer.get("sector"), answer.get("count")
         require(type(sector) is int and type(count) is int and 0 <= sector and 0 <= count
                 and sector + count <= disk.sectors, "serve moves sectors that the disk does not have")
-        require(count * SECTOR <= (room if answer["move"] == "read" else given), "serve moves more than the request has")
+        require(count * SECTOR <= (room if answer["move"] == "read" else given),
+                "serve moves more than the request has")
         if answer["move"] == "read":
             chain.write(0, disk.read(sector, count))
         else:

@@ -78,8 +78,8 @@ def _is_vcpu(after, before: dict) -> None:
 class Reflections(TrapAndEmulate):
     """Notes for each INT of a run what `reflect` is given, and what the architecture makes of it.
 
-    `seen` holds ([vector, vcpu, gate, tss], result): vcpu with cpl, cs, eip (behind the INT), eflags, ss, esp; the gate's 8
-    bytes as a number; the TSS's ss0 and esp0; and the result with cs, eip, eflags, ss, esp and the words pushed.
+    `seen` holds ([vector, vcpu, gate, tss], result): vcpu with cpl, cs, eip (behind the INT), eflags, ss, esp; the gate's
+    8 bytes as a number; the TSS's ss0 and esp0; and the result with cs, eip, eflags, ss, esp and the words pushed.
     """
 
     def start(self) -> None:
@@ -101,7 +101,8 @@ class Reflections(TrapAndEmulate):
 
     def _registers(self) -> dict:
         vcpu = self.vcpu
-        return {"cs": vcpu.segment(CS).selector, "eip": vcpu.eip, "eflags": vcpu.eflags, "ss": vcpu.segment(SS).selector,
+        return {"cs": vcpu.segment(CS).selector, "eip": vcpu.eip, "eflags": vcpu.eflags,
+                "ss": vcpu.segment(SS).selector,
                 "esp": vcpu.regs[ESP] & 0xFFFFFFFF}
 
 

@@ -32,6 +32,16 @@ def test_a_lesson_shows_in_jupyterlab_what_is_stored(open_notebook, file):
     assert words(notebook.saved()) == words(json.loads(file.read_text("utf-8")))
 
 
+def test_a_handout_shows_in_jupyterlab_what_is_stored(open_notebook):
+    """An untouched one, whose checks say so. Its statements' links lead into the checkout beside it."""
+    name = "exercises/ex03_where_x86_breaks.ipynb"
+    notebook = open_notebook(name)
+    notebook.run_all()
+    stored = json.loads((LESSONS[0].parent / name).read_text("utf-8"))
+    assert words(notebook.saved()) == words(stored)
+    assert "not solved yet" in words(stored)[2][0]
+
+
 def test_the_comparer_reacts_to_its_controls(open_notebook):
     notebook = open_notebook("comparer.ipynb", "import pvlab\npvlab.comparer(workload='syscall', n=5)")
     notebook.run_all()

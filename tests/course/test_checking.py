@@ -26,14 +26,16 @@ class AlwaysEqual:
         return True
 
 
-@pytest.mark.parametrize("came, expected", [(1, 1), ("a", "a"), ([1, {"a": None}], [1, {"a": None}]), ((1, 2), [1, 2]), (0.5, 0.5)])
+@pytest.mark.parametrize("came, expected",
+                         [(1, 1), ("a", "a"), ([1, {"a": None}], [1, {"a": None}]), ((1, 2), [1, 2]), (0.5, 0.5)])
 def test_equal_data_passes(capsys, came, expected):
     assert said(capsys, ("it", came, expected)) == "ex-some: the public checks pass\n"
 
 
 @pytest.mark.parametrize("came, expected, shown", [
     (True, 1, "came:     True (of type bool)"), (1.0, 1, "came:     1.0 (of type float)"), (2, 1, "came:     2"),
-    ([1, 2], [1], "came:     [1, 2]"), ({"a": 1}, {"a": True}, "came:     {'a': 1}"), (AlwaysEqual(), 1, "which is not plain data"),
+    ([1, 2], [1], "came:     [1, 2]"), ({"a": 1}, {"a": True}, "came:     {'a': 1}"),
+                                                   (AlwaysEqual(), 1, "which is not plain data"),
     ({1, 2}, [1, 2], "which is not plain data"), ("x" * 1000, "y", "… (1,002 characters)")])
 def test_other_data_fails_and_is_shown(capsys, came, expected, shown):
     text = said(capsys, ("right", 1, 1), ("it", came, expected))

@@ -1,4 +1,4 @@
-"""Every exercise: its model solution earns all points, the untouched handout none, and each wrong solution what it should."""
+"""Every exercise: its model solution earns all points, the untouched handout none, a wrong solution what it should."""
 import json
 import re
 

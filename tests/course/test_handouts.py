@@ -51,7 +51,8 @@ def model_answer(exercise, variant) -> set[str]:
 def hidden_code(exercise) -> set[str]:
     """The lines of the hidden checks, and of the functions beside them."""
     module = inspect.getmodule(exercise.hidden)
-    own = [function for _, function in inspect.getmembers(module, inspect.isfunction) if function.__module__ == module.__name__]
+    own = [function for _, function in inspect.getmembers(module, inspect.isfunction)
+           if function.__module__ == module.__name__]
     return lines("\n".join(map(inspect.getsource, own)))
 
 
@@ -89,12 +90,13 @@ def test_it_keeps_the_rules_of_a_notebook(sheet):
 
 def test_links_lead_somewhere(sheet):
     broken = [target for cell in handout(sheet.lesson)["cells"] if cell["cell_type"] == "markdown"
-              for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", "".join(cell["source"])) if not (PUBLIC / target).exists()]
+              for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", "".join(cell["source"]))
+              if not (PUBLIC / target).exists()]
     assert broken == []
 
 
 def test_its_cells_are_nbgraders(sheet):
-    """As nbgrader's own validator wants them: schema 3, unique ids, points where there is a grade, solutions unlocked."""
+    """As nbgrader's own validator wants them: schema 3, unique ids, points with a grade, solutions unlocked."""
     book = handout(sheet.lesson)
     cells = {cell["metadata"]["nbgrader"]["grade_id"]: cell for cell in book["cells"]}
     assert len(cells) == len(book["cells"])
@@ -122,18 +124,22 @@ def test_each_student_of_a_roster_gets_other_parameters(pvlab, tmp_path):
              for file in (tmp_path / "out").rglob("*.ipynb")}
     assert books.keys() == {f"{part}/{student}/ex02_trap_and_emulate.ipynb" for part in ("handouts", "instructor")
                             for student in ("anna", "ben.b")}
-    anna, ben = (books[f"handouts/{student}/ex02_trap_and_emulate.ipynb"]["metadata"]["pvlab"] for student in ("anna", "ben.b"))
+    anna, ben = (books[f"handouts/{student}/ex02_trap_and_emulate.ipynb"]["metadata"]["pvlab"]
+                 for student in ("anna", "ben.b"))
     assert (anna["student"], ben["student"]) == ("anna", "ben.b")
     assert anna["variants"] != ben["variants"]
     assert books["instructor/anna/ex02_trap_and_emulate.ipynb"]["metadata"]["pvlab"] == anna
-    status, out, _ = pvlab("release", "--out", tmp_path / "again", "--roster", roster, "--key", key, "--lesson", 2, "--json")
-    assert json.loads(out) == {"out": str(tmp_path / "again"), "lessons": [2], "students": ["anna", "ben.b"], "new_key": None}
+    status, out, _ = pvlab("release", "--out", tmp_path / "again", "--roster", roster, "--key", key, "--lesson", 2,
+                           "--json")
+    assert json.loads(out) == {"out": str(tmp_path / "again"), "lessons": [2], "students": ["anna", "ben.b"],
+                               "new_key": None}
     for name, book in books.items():
         assert json.loads((tmp_path / "again" / name).read_text("utf-8")) == book
 
 
 @pytest.mark.parametrize("roster, complaint", [
-    ("", "is not a roster"), ("name\nanna\n", "is not a roster"), ("student\nanna\nANNA\n", "line 3: 'ANNA' is there twice"),
+    ("", "is not a roster"), ("name\nanna\n", "is not a roster"),
+                                               ("student\nanna\nANNA\n", "line 3: 'ANNA' is there twice"),
     ("student\n../anna\n", "line 2: '../anna' cannot be a student's name"), ("student\n\"\"\n", "line 2: '' cannot be"),
     ("student\nanna\n", "with a roster there must be a key"), (b"student\n\xff\n", "is not a CSV file in UTF-8")])
 def test_bad_rosters(pvlab, tmp_path, roster, complaint):
@@ -146,7 +152,8 @@ def test_bad_rosters(pvlab, tmp_path, roster, complaint):
 def test_bad_keys_lessons_and_folders(pvlab, tmp_path):
     short = tmp_path / "short"
     short.write_text("secret\n")
-    for words, complaint in ((("--key", short), "a key of 6 bytes can be guessed"), (("--key", tmp_path), "Is a directory"),
+    for words, complaint in ((("--key", short), "a key of 6 bytes can be guessed"),
+                             (("--key", tmp_path), "Is a directory"),
                              (("--lesson", 99), "lesson 99 has no exercises"), (("--lesson", "two"), "--lesson")):
         status, out, err = pvlab("release", "--out", tmp_path / "out", *words)
         assert (status, out) == (2, "") and complaint in err and err.count("\n") == 1
@@ -157,7 +164,10 @@ def test_bad_keys_lessons_and_folders(pvlab, tmp_path):
 def test_each_sheet_has_a_page_for_instructors_that_fits_it(sheet):
     file = ROOT / "docs" / "instructors" / f"{sheet.lesson:02}.md"
     page = file.read_text("utf-8")
-    rows = {found[0]: (int(found[1]), int(found[2])) for found in re.findall(r"^\| (ex\S+) \| (\d+) \| (\d+) \|", page, re.MULTILINE)}
+    rows = {found[0]: (int(found[1]), int(found[2]))
+            for found in re.findall(r"^\| (ex\S+) \| (\d+) \| (\d+) \|", page, re.MULTILINE)}
     assert rows == {one.id: (one.points, one.minutes) for one in sheet.exercises}
     assert f"{sheet.points} points" in page
+    index = (file.parent / "README.md").read_text("utf-8")
+    assert f"| {sheet.lesson:02} {sheet.title} | {sheet.points} |" in index and f"({file.name})" in index
     assert [target for target in re.findall(r"\]\(([^)#]+)", page) if not (file.parent / target).exists()] == []

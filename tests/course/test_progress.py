@@ -69,7 +69,8 @@ def test_a_damaged_file_is_named_and_not_overwritten(place, command, content):
     place.write_text(content)
     for words in (["progress"], ["hint", "ex01-count"]):
         status, out, err = command(*words)
-        assert (status, out) == (2, "") and err == f"pvlab: {place} is not a progress file: move it away, and a new one is begun\n"
+        assert (status, out) == (2, "")
+        assert err == f"pvlab: {place} is not a progress file: move it away, and a new one is begun\n"
     assert place.read_text() == content
 
 
@@ -90,7 +91,8 @@ def test_hints_open_one_rung_at_a_time(command):
     status, out, _ = command("hint", "ex01-count", "--json")
     assert status == 0 and json.loads(out) == {"exercise": "ex01-count", "opened": 3, "of": 3, "hints": list(hints)}
     status, out, err = command("hint", "ex99-none")
-    assert (status, out) == (2, "") and err.startswith("pvlab: there is no exercise 'ex99-none': there are ex01-count, ")
+    assert (status, out) == (2, "")
+    assert err.startswith("pvlab: there is no exercise 'ex99-none': there are ex01-count, ")
 
 
 def test_progress_shows_lessons_and_exercises(command):

@@ -41,14 +41,16 @@ def test_model_answers_pass_and_are_remembered(pvlab, tmp_path):
     assert (status, err) == (0, "")
     assert out.splitlines() == [*(f"{one.id}: the public checks pass" for one in sheet(3).exercises),
                                 "5 of 5 exercises pass their public checks"]
-    assert {name for name, of in progress.read()["exercises"].items() if of["passed"]} == {one.id for one in sheet(3).exercises}
+    passed = {name for name, of in progress.read()["exercises"].items() if of["passed"]}
+    assert passed == {one.id for one in sheet(3).exercises}
 
 
 def test_feedback_names_exercise_expectation_result_and_hint(pvlab, tmp_path):
-    """One answer is right, one wrong, one raises, one does not compile, one is not there; and the checks were edited."""
+    """One answer is right, one wrong, one raises, one does not compile, one is gone; and the checks were edited."""
     book = handout(3)
     own, model = solution_cells(book), solution_cells(answers(3))
-    own["ex03-flags"]["source"] = "".join(model["ex03-flags"]["source"]).replace("            enabled = 0", "            pass")
+    own["ex03-flags"]["source"] = "".join(model["ex03-flags"]["source"]).replace("            enabled = 0",
+                                                                                 "            pass")
     own["ex03-scan"]["source"] = "def scan(listing):\n    return listing[99]"
     own["ex03-classify"]["source"] = "def classify(ring0, ring1)\n    return 'privileged'"
     own["ex03-section"]["source"] = model["ex03-section"]["source"]
@@ -95,8 +97,10 @@ def test_json(pvlab, tmp_path):
     (b"[]", "is not a notebook of format 4"), (b'{"nbformat": 3, "cells": []}', "is not a notebook of format 4"),
     (b'{"nbformat": 4, "cells": []}', "is not a handout of the course"),
     (b'{"nbformat": 4, "cells": [], "metadata": {"pvlab": {"exercises": 3}}}', "made by another version"),
-    (b'{"nbformat": 4, "cells": [], "metadata": {"pvlab": {"exercises": 77, "version": 1}}}', "lesson 77 has no exercises"),
-    (b'{"nbformat": 4, "cells": [], "metadata": {"pvlab": {"exercises": 3, "version": 1}}}', "parameters of ex03-probe are damaged"),
+    (b'{"nbformat": 4, "cells": [], "metadata": {"pvlab": {"exercises": 77, "version": 1}}}',
+     "lesson 77 has no exercises"),
+    (b'{"nbformat": 4, "cells": [], "metadata": {"pvlab": {"exercises": 3, "version": 1}}}',
+     "parameters of ex03-probe are damaged"),
     (b'{"nbformat": 4, "cells": [], "metadata": {"pvlab": {"exercises": 3, "version": 1, "variants": {'
      b'"ex03-probe": {"codes": [99]}, "ex03-classify": {}, "ex03-flags": {}, "ex03-scan": {}, "ex03-section": {}}}}}',
      "its parameters are damaged")])
@@ -108,5 +112,6 @@ def test_what_is_no_handout(pvlab, tmp_path, content, complaint):
 
 
 def test_what_is_not_there(pvlab, tmp_path):
-    assert pvlab("check", tmp_path / "x.ipynb") == (2, "", f"pvlab: {tmp_path / 'x.ipynb'}: No such file or directory\n")
+    assert pvlab("check", tmp_path / "x.ipynb") == (2, "",
+                                                    f"pvlab: {tmp_path / 'x.ipynb'}: No such file or directory\n")
     assert pvlab("check", tmp_path) == (2, "", f"pvlab: {tmp_path}: Is a directory\n")

@@ -21,9 +21,9 @@ LANGUAGE = {"codemirror_mode": {"name": "ipython", "version": 3}, "file_extensio
 
 SETUP = "import pvlab"
 
-HOW = """Write each answer into the cell that asks for it, and leave the other cells as they are. The cell below your answer
-checks it. These checks are feedback: those that give points use other numbers. `pvlab.hint("{first}")` opens
-the next hint for an exercise. `pvlab check` on the command line checks the whole sheet."""
+HOW = """Write each answer into the cell that asks for it, and leave the other cells as they are. The cell below your
+answer checks it. These checks are feedback: those that give points use other numbers. `pvlab.hint("{first}")` opens the
+next hint for an exercise. `pvlab check` on the command line checks the whole sheet."""
 
 
 def handout(lesson: int, key: bytes = b"", student: str = "") -> dict:
@@ -38,7 +38,8 @@ def handout(lesson: int, key: bytes = b"", student: str = "") -> dict:
 def answers(lesson: int, key: bytes = b"", student: str = "") -> dict:
     """The same with the model solutions, between nbgrader's markers."""
     of = find_sheet(lesson)
-    return build(of, {exercise.id: exercise.parameters(key, student) for exercise in of.exercises}, student, solved=True)
+    return build(of, {exercise.id: exercise.parameters(key, student) for exercise in of.exercises}, student,
+                 solved=True)
 
 
 def build(of: Sheet, variants: Mapping[str, Mapping], student: str = "", solved: bool = False,
@@ -72,7 +73,8 @@ def evaluate(exercise: Exercise, variant: Mapping, solution: str) -> Feedback:
     usual, check.report = check.report, staticmethod(said.append)
     try:
         space: dict = {"__name__": "__main__"}
-        for source in (SETUP, exercise.fill(exercise.given, variant), solution, exercise.fill(exercise.public, variant)):
+        for source in (SETUP, exercise.fill(exercise.given, variant), solution,
+                       exercise.fill(exercise.public, variant)):
             exec(compile(source, f"<{exercise.id}>", "exec"), space)
     finally:
         check.report = staticmethod(usual)

@@ -1,7 +1,7 @@
 """What an exercise is, and what a hidden check may ask.
 
-A hidden check is Python that runs in the grader. The student's code runs elsewhere, in a limited process, and is reached
-only through a `Student`: functions on plain JSON data. Machines and guests live in the grader.
+A hidden check is Python that runs in the grader. The student's code runs elsewhere, in a limited process, and is
+reached only through a `Student`: functions on plain JSON data. Machines and guests live in the grader.
 """
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from typing import NamedTuple, Protocol
 from pvlab.course.checking import CheckFailed, require, same
 from pvlab.errors import PvlabError
 
-__all__ = ["BEGIN", "END", "Check", "CheckFailed", "Exercise", "ExerciseError", "Sheet", "Student", "StudentError", "graded",
+__all__ = ["BEGIN", "END", "Check", "CheckFailed", "Exercise", "ExerciseError", "Sheet", "Student", "StudentError",
+           "graded",
            "require", "same", "seeded"]
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"       # as nbgrader has them

@@ -9,7 +9,7 @@ from pvlab.course.exercises import sheet as find_sheet
 from pvlab.course.exercises.model import Check, Exercise
 from pvlab.course.grading import merging
 from pvlab.course.grading.sandbox import Limits
-from pvlab.course.grading.session import Ended, SandboxError, StudentProcess, Zygote, ZygoteDied, public_checks
+from pvlab.course.grading.session import Ended, PublicChecks, SandboxError, StudentProcess, Zygote, ZygoteDied
 
 PUBLIC = Limits(cpu=60, memory=4 << 30, processes=48, wall=120)    # of the public checks of a whole notebook
 CELL_SECONDS = 30
@@ -25,22 +25,26 @@ UNUSUAL = set("""__builtins__ __class__ __dict__ __eq__ __globals__ __import__ _
 _own = threading.local()
 
 
-def zygote(level: str, feedback: bool) -> Zygote:
-    """This thread's zygote, started at first use."""
-    kind, mine = getattr(_own, "zygote", (None, None))
-    if kind != (level, feedback) or mine.process.poll() is not None:
-        close_zygote()
-        mine = Zygote(level, "feedback" if feedback else "")
-        _own.zygote = (level, feedback), mine
+def zygote(level: str, preload: str = "") -> Zygote:
+    """This thread's zygote for functions (preload "") or for "feedback", started at first use."""
+    mine = _zygotes().get(preload)
+    if mine is None or mine.asked_for != level or mine.process.poll() is not None:
+        if mine is not None:
+            _zygotes().pop(preload).close()
+        mine = _zygotes()[preload] = Zygote(level, preload)
     return mine
 
 
-def close_zygote() -> None:
-    """End this thread's zygote, if it has one."""
-    _, mine = getattr(_own, "zygote", (None, None))
-    if mine is not None:
-        mine.close()
-    _own.zygote = None, None
+def _zygotes() -> dict[str, Zygote]:
+    if not hasattr(_own, "zygotes"):
+        _own.zygotes = {}
+    return _own.zygotes
+
+
+def close_zygotes() -> None:
+    """End this thread's zygotes."""
+    while _zygotes():
+        _zygotes().popitem()[1].close()
 
 
 def mark(task: Mapping) -> dict:
@@ -58,13 +62,18 @@ def mark(task: Mapping) -> dict:
 
 
 def _mark(task: Mapping) -> dict:
-    nursery = zygote(task["level"], task["feedback"])
+    nursery = zygote(task["level"])
     if nursery.level == "none" and task["level"] != "none":
         raise SandboxError(f"students' code cannot be isolated here ({nursery.why}); --no-sandbox grades without")
     marker = Marker(nursery, task)
-    exercises = [marker.exercise(exercise) for exercise in marker.sheet.exercises]
-    marker.close()
-    public = marker.public() if task["feedback"] else None
+    begun = marker.begin_public() if task["feedback"] else None
+    try:
+        exercises = [marker.exercise(exercise) for exercise in marker.sheet.exercises]
+        public = marker.public(begun)
+    finally:
+        marker.close()
+        if begun is not None:
+            begun.close()
     return {"student": task["student"], "lesson": task["lesson"], "points": sum(one["points"] for one in exercises),
             "of": marker.sheet.points, "exercises": exercises, "public": public, "isolation": nursery.level,
             "notes": marker.notes + looks(task["cells"])}
@@ -128,17 +137,29 @@ class Marker:
             self.notes.append(f"{exercise.id}: the hidden check itself failed, with {type(error).__name__}: {error}")
             return []
 
-    def public(self) -> list[dict] | None:
-        """The public checks under nbval: [{"id": exercise, "passed", "text"}, …], or None if they came to no end."""
+    def begin_public(self) -> PublicChecks | None:
+        """Start the public checks under nbval, which mostly wait: the hidden ones are made meanwhile."""
+        nursery = zygote(self.task["level"], "feedback")
+        if nursery.level == "landlock":
+            self.notes.append("public checks: not run, because under Landlock alone there are no sockets for a kernel")
+            return None
         book = merging.merged(self.task["lesson"], self.key, self.task["variant"], self.task["cells"])
         try:
-            found = public_checks(self.nursery, book, CELL_SECONDS, PUBLIC)
+            return PublicChecks(nursery, book, CELL_SECONDS, PUBLIC)
+        except Ended as ended:
+            self.notes.append(f"public checks: {ended}")
+            return None
+
+    def public(self, begun: PublicChecks | None) -> list[dict] | None:
+        """What came of them: [{"id": exercise, "passed", "text"}, …], or None if they came to no end."""
+        try:
+            found = begun.result() if begun is not None else None
         except Ended as ended:
             self.notes.append(f"public checks: {ended}")
             return None
         names = {f"{exercise.id}-check": exercise.id for exercise in self.sheet.exercises}
-        return [{"id": names[one["cell"]], "passed": one["passed"], "text": one["text"]}
-                for one in found if one["cell"] in names]
+        return found and [{"id": names[one["cell"]], "passed": one["passed"], "text": one["text"]}
+                          for one in found if one["cell"] in names]
 
     def close(self) -> None:
         if self.process is not None:

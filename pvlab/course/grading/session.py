@@ -57,7 +57,15 @@ class Zygote:
         self.master = ours
         self.master.settimeout(PATIENCE)
         hello = self._hear()
-        self.level, self.user, self.why = hello["level"], hello["user"], hello["why"]
+        self.level, self.user, self.why, self.asked_for = hello["level"], hello["user"], hello["why"], level
+        self._workshop: Zygote | None = None
+
+    @property
+    def workshop(self) -> Zygote:
+        """A second zygote, made when it is first needed: one has one process at a time."""
+        if self._workshop is None:
+            self._workshop = Zygote(self.level)
+        return self._workshop
 
     def _ask(self, order: dict, *descriptors: int) -> dict:
         try:
@@ -88,6 +96,8 @@ class Zygote:
         return self._ask({"end": process, "grace": grace})["status"]
 
     def close(self) -> None:
+        if self._workshop is not None:
+            self._workshop.close()
         self.master.close()
         try:
             self.process.wait(5)
@@ -114,10 +124,14 @@ class Conversation:
         try:
             if select.select([self.socket], [], [], 0)[0]:
                 self._hear(until, unasked=True)
-            self._say(json.dumps(order).encode() + b"\n", until)
+            self.say(order, until)
             return self._hear(until)
         finally:
             self.left = until - monotonic()
+
+    def say(self, order: dict, until: float) -> None:
+        """Send an order. Raises Ended."""
+        self._say(json.dumps(order).encode() + b"\n", until)
 
     def _say(self, message: bytes, until: float) -> None:
         while message:
@@ -190,7 +204,12 @@ class StudentProcess(Conversation):
         return self._do("value", name=name)
 
     def build(self, source: str, /) -> bytes:
-        answer = self._do("build", source=source)
+        """In a process of its own, which has executed nothing of the student's: what is built is what was written."""
+        builder = StudentProcess(self.nursery.workshop, self.limits)
+        try:
+            answer = builder._do("build", source=source)
+        finally:
+            builder.close()
         try:
             return base64.b64decode(answer, validate=True)
         except (TypeError, ValueError):
@@ -214,15 +233,22 @@ class StudentProcess(Conversation):
         return answer["value"]
 
 
-def public_checks(nursery: Zygote, book: dict, cell_seconds: float, limits: Limits) -> list[dict]:
-    """The public checks of a merged notebook: [{"cell", "passed", "text"}, …]. Raises Ended."""
-    conversation = Conversation(nursery, "feedback", limits)
-    found = conversation.ask({"book": book, "timeout": cell_seconds})
-    conversation.close()
-    if type(found) is not list:
-        return []
-    return [one for one in found if type(one) is dict and type(one.get("cell")) is str
-            and type(one.get("passed")) is bool and type(one.get("text")) is str]
+class PublicChecks(Conversation):
+    """The public checks of a merged notebook, begun at once; meanwhile the grader can do something else."""
+
+    def __init__(self, nursery: Zygote, book: dict, cell_seconds: float, limits: Limits):
+        super().__init__(nursery, "feedback", limits)
+        self.until = monotonic() + limits.wall
+        self.say({"book": book, "timeout": cell_seconds}, self.until)
+
+    def result(self) -> list[dict]:
+        """[{"cell", "passed", "text"}, …]. Raises Ended."""
+        found = self._hear(max(self.until, monotonic() + 1))
+        self.close()
+        if type(found) is not list:
+            return []
+        return [one for one in found if type(one) is dict and type(one.get("cell")) is str
+                and type(one.get("passed")) is bool and type(one.get("text")) is str]
 
 
 def _too_deep(answer) -> bool:

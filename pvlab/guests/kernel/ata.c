@@ -4,6 +4,7 @@
 
 #define LINE            14
 enum { DATA = 0x1F0, FEATURES, COUNT, LBA_LOW, LBA_MID, LBA_HIGH, DEVICE, COMMAND, STATUS = COMMAND };   /* ports */
+#define CONTROL         0x3F6           /* bit 1 keeps interrupts off */
 enum { ERROR = 1, REQUEST = 8, READY = 0x40, BUSY = 0x80 };             /* bits of the status */
 enum { READ = 0x20, WRITE_SECTORS = 0x30, FLUSH = 0xE7, IDENTIFY = 0xEC };
 #define WORDS           (SECTOR / 2)
@@ -40,13 +41,13 @@ static void poll(uint8_t bits)
 
 static void start(uint8_t command, uint32_t sector, uint32_t count)
 {
+    out8(DEVICE, (uint8_t)(0xE0 | sector >> 24));       /* the first drive, addressed by sector number */
     poll(READY);
     out8(FEATURES, 0);
     out8(COUNT, (uint8_t)count);        /* 256 is written as 0 */
     out8(LBA_LOW, (uint8_t)sector);
     out8(LBA_MID, (uint8_t)(sector >> 8));
     out8(LBA_HIGH, (uint8_t)(sector >> 16));
-    out8(DEVICE, (uint8_t)(0xE0 | sector >> 24));       /* the first drive, addressed by sector number */
     out8(COMMAND, command);
 }
 
@@ -100,6 +101,7 @@ static uint32_t open(void)
     static uint16_t identity[WORDS];
     if (in8(STATUS) == 0xFF)            /* nobody is there */
         return 0;
+    out8(CONTROL, 0);
     line_on(LINE, interrupt);
     uint32_t before = interrupts;
     start(IDENTIFY, 0, 0);

@@ -18,9 +18,10 @@ int line_interrupt(uint32_t line);
         }                           \
     } while (0)
 
-/* What the CPU has written to memory must be there before what follows. On this CPU it is, so only the compiler needs
- * to be told. */
-#define BARRIER() __asm__ volatile("" : : : "memory")
+/* What the CPU has written to memory must be there before what it writes next. On this CPU it is, so only the compiler
+ * needs to be told. But a read may overtake a write, unless a locked instruction stands between the two. */
+#define BARRIER()       __asm__ volatile("" : : : "memory")
+#define FULL_BARRIER()  __asm__ volatile("lock; orl $0, (%%esp)" : : : "memory", "cc")
 
 /* A disk. Sectors have SECTOR bytes. */
 #define SECTOR          512

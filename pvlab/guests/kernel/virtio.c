@@ -117,7 +117,7 @@ void queue_kick(struct queue *queue)
 {
     BARRIER();
     queue->available[1] = queue->added;
-    BARRIER();
+    FULL_BARRIER();                     /* the device may have gone to sleep in the meantime: look at that afterwards */
     uint16_t news = (uint16_t)(queue->added - queue->told);
     if (event_idx ? (uint16_t)(queue->added - *available_event(queue) - 1) < news : !(flags && queue->used[0] & 1))
         queue->registers[QUEUE_NOTIFY] = queue->number;
@@ -145,5 +145,5 @@ void queue_interrupt_after(struct queue *queue, uint32_t count)
         *used_event(queue) = (uint16_t)(queue->seen + count - 1);       /* one behind us is never reached */
     else if (flags)
         queue->available[0] = !count;
-    BARRIER();
+    FULL_BARRIER();
 }

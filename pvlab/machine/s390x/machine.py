@@ -1,6 +1,8 @@
 """The bare s390x machine: RAM, the CPU and exact counts. It runs guest code, and says why it stopped.
 
-It knows no devices and no monitors. It is always in z/Architecture mode.
+It knows no devices and no monitors. It is always in z/Architecture mode. What QEMU 5.0's CPU lacks of one: decimal
+arithmetic (AP and its like: an operation exception), hexadecimal floating point, PLO, the linkage stack, storage keys at
+a program's own accesses, program-event recording, and the check that an EXECUTE's target has an even address.
 """
 from __future__ import annotations
 
@@ -43,6 +45,7 @@ class Machine:
         # Where a monitor translates the real addresses of a guest that has DAT off: its own (ASCE, prefix).
         self.host_space: tuple[int, int] | None = None
         self.missing: int | None = None          # the real address of a page that this space lacked
+        self._dead = False                       # the engine died, and must not be called again
         self._hidden: int | None = None          # the guest's prefix, while it runs in the host's space
         self._stale = False
         self._stop_before = stop_before
@@ -95,6 +98,7 @@ class Machine:
             if hidden:
                 self.cregs[1], env.prefix, self._hidden = primary, self._hidden, None
         if why is Why.ABORTED:
+            self._dead = True
             return why
         # QEMU works the condition code out when it is asked: up to 3, cc_op is the code itself.
         mask = engine.register(PSW_MASK) if env.cc_op > 3 else env.psw_mask & ~psw.CC | env.cc_op << 44
@@ -208,8 +212,9 @@ class Machine:
 
     def flush(self) -> None:
         """Translations have changed: by tables, prefix or control registers."""
-        self.engine.restore()
-        self.engine.flush_tlb()
+        if not self._dead:
+            self.engine.restore()
+            self.engine.flush_tlb()
 
     def attach(self, address: int, end: int) -> None:
         """Let the guest address [address, end), whole pages in the room behind RAM."""
@@ -236,6 +241,10 @@ class Machine:
     def saved_control_register(self, saved: bytes, number: int) -> int:
         """Of a CPU that `save_cpu` gave."""
         return Env.from_buffer_copy(saved, find_layout()).cregs[number]
+
+    def saved_address(self, saved: bytes) -> int:
+        """The PSW's address of such a CPU."""
+        return Env.from_buffer_copy(saved, find_layout()).psw_address
 
     # ------------------------------------------------------------------------------------------- code
     def _describe(self, address: int, size: int) -> tuple[list[int], int, list[int]]:

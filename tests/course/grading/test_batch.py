@@ -31,7 +31,7 @@ def toys(monkeypatch):
 @pytest.fixture(scope="module", autouse=True)
 def end_of_zygotes():
     yield
-    marking.close_zygote()
+    marking.close_zygotes()
 
 
 @pytest.fixture

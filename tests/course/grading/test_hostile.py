@@ -21,7 +21,7 @@ def toys():
     with pytest.MonkeyPatch.context() as patch:
         toysheet.install(patch)
         yield
-        marking.close_zygote()
+        marking.close_zygotes()
 
 
 def grade(folder, **changes):

@@ -127,6 +127,15 @@ def test_nothing_is_left_behind(zygote):
     assert descendants(zygote.process.pid) == []
 
 
+def test_a_student_cannot_forge_what_is_built(student):
+    """A guest is built in a process in which nothing of the student's was executed."""
+    forge = ("import gc\ndef forged(*_): return 'Zm9yZ2Vk'\nfor one in gc.get_objects():\n"
+             "    if type(one) is dict and 'build' in one and 'execute' in one: one['build'] = forged\n")
+    assert student.execute([("forge", forge)]) == [None]
+    assert student.build("int main(void) { return 0; }")[:4] == b"\x7fELF"
+    assert student.call("look", "found = 1") == 1
+
+
 def test_a_guest_is_built_inside(student):
     elf = student.build('#include <pvlab.h>\nint main(void) { pv_puts("hi"); return 0; }')
     assert elf[:4] == b"\x7fELF"

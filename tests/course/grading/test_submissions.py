@@ -13,7 +13,7 @@ def toys():
     with pytest.MonkeyPatch.context() as patch:
         toysheet.install(patch)
         yield
-        marking.close_zygote()
+        marking.close_zygotes()
 
 
 def collect(folder, **changes):

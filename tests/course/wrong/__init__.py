@@ -5,4 +5,5 @@ word of the feedback that would help.
 """
 from course.wrong import lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_09
 
-WRONG = {**lesson_01.WRONG, **lesson_02.WRONG, **lesson_03.WRONG, **lesson_04.WRONG, **lesson_05.WRONG, **lesson_09.WRONG}
+WRONG = {**lesson_01.WRONG, **lesson_02.WRONG, **lesson_03.WRONG, **lesson_04.WRONG, **lesson_05.WRONG,
+         **lesson_09.WRONG}

@@ -10,7 +10,8 @@ WRONG = {
             (("n + lines + 1]", "n + lines]"),), {"exits", "no dots at all"}, "one at the very end"),
         "rounds lines up": (
             (("n // ", "-(-n // "), ("                      # full", ")                     # full")),
-            {"instructions in one short line", "instructions in several lines", "exits", "no dots at all"}, "count again"),
+            {"instructions in one short line", "instructions in several lines", "exits", "no dots at all"},
+                            "count again"),
         "counts HLT, which is never reached": (
             (("6 * n + 3 * lines + 2", "6 * n + 3 * lines + 3"),),
             {"instructions in one short line", "instructions in several lines", "no dots at all"}, "count again"),
@@ -23,7 +24,8 @@ WRONG = {
             (('native["digest"] == other["digest"]', 'native["output"] == other["output"]'),), {"the digest"},
             "result area"),
         "compares everything": (
-            (('native["outcome"] == other["outcome"] and native["digest"] == other["digest"]', "native == other"),), ALL,
+            (('native["outcome"] == other["outcome"] and native["digest"] == other["digest"]', "native == other"),),
+                                ALL,
             "end alike"),
         "forgets the outcome": (
             (('native["outcome"] == other["outcome"] and ', ""),), {"the outcome", "what may differ"},
@@ -32,7 +34,8 @@ WRONG = {
             (('native["outcome"] ==', 'native["instructions"] == other["instructions"] and native["outcome"] =='),),
             {"what may differ"}, "may differ"),
         "always says yes": (
-            (('return native["outcome"] == other["outcome"] and native["digest"] == other["digest"]', "return True"),), ALL,
+            (('return native["outcome"] == other["outcome"] and native["digest"] == other["digest"]', "return True"),),
+                            ALL,
             "is not faithful"),
     },
     "ex01-breakeven": {
@@ -40,13 +43,15 @@ WRONG = {
             (("(100 * exits)", "exits"),), {"a measured workload", "round down", "large counts", "no exits"},
             "percent / 100"),
         "returns a float": (
-            (("// (100 * exits)", "/ (100 * exits)"),), {"a measured workload", "round down", "large counts", "no exits"},
+            (("// (100 * exits)", "/ (100 * exits)"),),
+                            {"a measured workload", "round down", "large counts", "no exits"},
             "whole number"),
         "rounds to the nearest": (
             (("instructions * percent // (100 * exits)", "round(instructions * percent / (100 * exits))"),),
             {"round down", "large counts"}, "round down"),
         "reckons with floats": (
-            (("instructions * percent // (100 * exits)", "int(instructions * (percent / 100) / exits)"),), {"large counts"},
+            (("instructions * percent // (100 * exits)", "int(instructions * (percent / 100) / exits)"),),
+                                {"large counts"},
             "last digits"),
         "divides by zero": (
             (("if exits == 0:\n        return None\n    ", ""),), {"no exits"}, ""),
@@ -64,7 +69,8 @@ WRONG = {
             (('pv_print_unsigned(pv_param("n", 0));', 'pv_print_unsigned(7);'),),
             {"tells the two apart", "prints its parameter", "leaves no trace"}, "its parameter"),
         "forgets the new line": (
-            (('pv_puts("\\n");', ""),), {"tells the two apart", "prints its parameter", "leaves no trace"}, "its parameter n"),
+            (('pv_puts("\\n");', ""),), {"tells the two apart", "prints its parameter", "leaves no trace"},
+                                 "its parameter n"),
         "does not compile": (
             (("uint32_t selector;", "uint32_t selector"),),
             {"tells the two apart", "prints its parameter", "leaves no trace"}, "cannot be built"),

@@ -10,10 +10,12 @@ WRONG = {
             (("### END SOLUTION", "predicted.popitem()\n### END SOLUTION"),), {"which reasons", "how often"},
             "missing"),
         "counts each reason once too often": (
-            (("### END SOLUTION", "predicted = {reason: count + 1 for reason, count in predicted.items()}\n### END SOLUTION"),),
+            (("### END SOLUTION", "predicted = {reason: count + 1 for reason, count in predicted.items()}\n### END "
+                                  "SOLUTION"),),
             {"how often"}, "counts are wrong"),
         "counts in texts": (
-            (("### END SOLUTION", "predicted = {reason: str(count) for reason, count in predicted.items()}\n### END SOLUTION"),),
+            (("### END SOLUTION", "predicted = {reason: str(count) for reason, count in predicted.items()}\n### END "
+                                  "SOLUTION"),),
             {"which reasons", "how often"}, "whole numbers"),
     },
     "ex02-which": {
@@ -24,7 +26,8 @@ WRONG = {
             (('return "compute" if exits.get("int", 0) else "call-return"', 'return "compute"'),),
             {"no exits of their own"}, "user program"),
         "looks for any occurrence": (
-            (("if count >= 30", "if count >= 1"),), {"time", "system calls", "devices", "no exits of their own"}, "taken for another"),
+            (("if count >= 30", "if count >= 1"),), {"time", "system calls", "devices", "no exits of their own"},
+                                     "taken for another"),
         "mixes up fork and context-switch": (
             (('if "page-table-write" in many: return "fork"\n        if "mov-cr3" in many: return "context-switch"',
               'if "mov-cr3" in many: return "context-switch"\n        if "page-table-write" in many: return "fork"'),),
@@ -32,15 +35,18 @@ WRONG = {
     },
     "ex02-decode": {
         "swaps IN and OUT": (
-            (('return ["io:write" if first & 2 else "io:read", 2]', 'return ["io:read" if first & 2 else "io:write", 2]'),),
+            (('return ["io:write" if first & 2 else "io:read", 2]',
+              'return ["io:read" if first & 2 else "io:write", 2]'),),
             {"ports", "the prefix 66"}, "tells IN from OUT"),
         "forgets the SIB byte": (
             (("        length += 1\n        rm = code[3] & 7\n", "        pass\n"),),
             {"memory operands with SIB"}, "SIB"),
         "takes rm for the control register": (
-            (('f"mov-cr{reg}", 3] if reg in', 'f"mov-cr{rm}", 3] if rm in'),), {"control registers", "the prefix 66"}, "bits 3 to 5"),
+            (('f"mov-cr{reg}", 3] if reg in', 'f"mov-cr{rm}", 3] if rm in'),), {"control registers", "the prefix 66"},
+                                              "bits 3 to 5"),
         "has eight-byte displacements": (
-            (("2: 4}[mod]", "2: 8}[mod]"),), {"memory operands without SIB", "memory operands with SIB"}, "displacement"),
+            (("2: 4}[mod]", "2: 8}[mod]"),), {"memory operands without SIB", "memory operands with SIB"},
+                                         "displacement"),
         "does not count the prefix": (
             (("rest[1] + 1]", "rest[1]]"),), {"the prefix 66"}, "counts as one byte"),
         "decodes everything": (
@@ -59,7 +65,8 @@ WRONG = {
         "always sets the shadow": (
             (('after["shadow"] = not vcpu["interrupts"]', 'after["shadow"] = True'),), {"STI"}, "holds nothing back"),
         "asks nobody": (
-            (('if vcpu["cpl"] > (vcpu["iopl"] if name in ("cli", "sti") else 0):\n        return {"fault": [13, 0]}\n    ', ""),),
+            (('if vcpu["cpl"] > (vcpu["iopl"] if name in ("cli", "sti") else 0):\n        return {"fault": [13, 0]}\n '
+              '   ', ""),),
             {"who may"}, "above iopl"),
         "wants ring 0 for CLI, too": (
             (('(vcpu["iopl"] if name in ("cli", "sti") else 0)', "0"),), {"who may"}, "allowed where"),
@@ -90,7 +97,8 @@ WRONG = {
         "ignores the directory": (
             ((_RIGHTS, "rights = page & (W | U)"),), {"rights"}, "both allow"),
         "lets the kernel write to read-only pages": (
-            (("write and not rights & W", "write and user and not rights & W"),), {"rights", "error codes"}, "read-only"),
+            (("write and not rights & W", "write and user and not rights & W"),), {"rights", "error codes"},
+                                                     "read-only"),
         "makes every page dirty": (
             (("(D if write else 0)", "D"),), {"the dirty bit"}, "must not set D"),
         "makes clean pages writable": (

@@ -12,7 +12,8 @@ WRONG = {
         "uses other words": (
             (('"same"', '"works"'),), {"what is the same"}, "as far as EAX"),
         "leaves one out": (
-            (("}\n", '}\npredicted.pop(next(code for code, said in predicted.items() if said == "traps"))\n'),), {"what traps"},
+            (("}\n", '}\npredicted.pop(next(code for code, said in predicted.items() if said == "traps"))\n'),),
+                           {"what traps"},
             "privileged"),
     },
     "ex03-classify": {
@@ -27,17 +28,20 @@ WRONG = {
             (('"innocuous" if same else "silent"', '"innocuous" if same else "privileged"'),),
             {"privileged", "registers", "the interrupt flag", "innocuous"}, "silent"),
         "expects IF to be 1 afterwards": (
-            (('ring0["interrupts"] == ring1["interrupts"]', 'ring0["interrupts"]'),), {"the interrupt flag", "innocuous"}, "what was left"),
+            (('ring0["interrupts"] == ring1["interrupts"]', 'ring0["interrupts"]'),),
+                                          {"the interrupt flag", "innocuous"}, "what was left"),
     },
     "ex03-flags": {
         "lets PUSHF show the virtual flag": (
-            (("stack.append(1 if monitored else enabled)", "stack.append(enabled)"),), {"what PUSHF shows", "longer programs"},
+            (("stack.append(1 if monitored else enabled)", "stack.append(enabled)"),),
+                                             {"what PUSHF shows", "longer programs"},
             "whose IF"),
         "lets POPF work under the monitor": (
             (("            if not monitored:\n                enabled = flag", "            enabled = flag"),),
             {"what POPF does", "longer programs"}, "who hears of it"),
         "lets POPF do nothing anywhere": (
-            (("            if not monitored:\n                enabled = flag", "            if False:\n                enabled = flag"),),
+            (("            if not monitored:\n                enabled = flag",
+              "            if False:\n                enabled = flag"),),
             {"on the bare machine", "what PUSHF shows", "what POPF does", "longer programs"}, "POPF sets it"),
         "pops the oldest": (
             (("stack.pop()", "stack.pop(0)"),),
@@ -48,7 +52,8 @@ WRONG = {
     },
     "ex03-scan": {
         "looks for cs anywhere in the operands": (
-            (('last in ("cs", "ss")', '("cs" in operands or "ss" in operands)'),), {"no false alarm"}, "needs no patch"),
+            (('last in ("cs", "ss")', '("cs" in operands or "ss" in operands)'),), {"no false alarm"},
+                                                  "needs no patch"),
         "forgets the 16-bit forms": (
             (('"pushf", "pushfd", "popf", "popfd"', '"pushfd", "popfd"'),), {"flags", "no false alarm"}, "with 16"),
         "forgets CS and SS": (
@@ -68,7 +73,8 @@ WRONG = {
         "always calls the monitor": (
             ((_CALL, "call_monitor();"),), _EVERY, "int"),
         "never calls the monitor": (
-            ((_CALL, ""),), {"a pending interrupt is delivered at once", "no call for nothing"}, "does not see a store"),
+            ((_CALL, ""),), {"a pending interrupt is delivered at once", "no call for nothing"},
+                                    "does not see a store"),
         "enables whatever was saved": (
             (("shared.enabled = were_on;", "shared.enabled = 1;"),), {"sections nest"}, "put back what was saved"),
         "looks before it stores": (

@@ -19,7 +19,9 @@ WRONG = {
     },
     "ex04-requests": {
         "reads and forgets to write": (
-            (("2 * -(-blocks", "-(-blocks"),), {"channel programs, block by block", "batches", "a short last request", "DIAGNOSE"},
+            (("2 * -(-blocks", "-(-blocks"),),
+                                       {"channel programs, block by block", "batches", "a short last request",
+                                        "DIAGNOSE"},
             "read and written"),
         "rounds down": (
             (("-(-blocks // batch)", "(blocks // batch)"),), {"a short last request"}, "round up"),
@@ -33,17 +35,20 @@ WRONG = {
     },
     "ex04-swap": {
         "stores the address first": (
-            (('psw[0].to_bytes(8, "big") + psw[1].to_bytes(8, "big")', 'psw[1].to_bytes(8, "big") + psw[0].to_bytes(8, "big")'),),
+            (('psw[0].to_bytes(8, "big") + psw[1].to_bytes(8, "big")',
+              'psw[1].to_bytes(8, "big") + psw[0].to_bytes(8, "big")'),),
             {"the old PSW", "the old PSW of a program", "interruptions of real guests"}, "mask first"),
         "writes little-endian": (
             (('"big"', '"little"'),), _SWAP, "big-endian"),
         "stores the real PSW": (
-            (("psw[0].to_bytes", "(psw[0] | PROBLEM).to_bytes"),), {"the old PSW", "interruptions of real guests"}, "virtual one"),
+            (("psw[0].to_bytes", "(psw[0] | PROBLEM).to_bytes"),), {"the old PSW", "interruptions of real guests"},
+                                "virtual one"),
         "stores no problem state": (
             (("psw[0].to_bytes", "(psw[0] & ~OWN).to_bytes"),),
             {"the old PSW", "the old PSW of a program", "interruptions of real guests"}, "as it is"),
         "lets the guest run in the supervisor state": (
-            (("mask & ~OWN | PROBLEM", "mask & ~OWN"),), {"the real CPU", "interruptions of real guests"}, "problem state"),
+            (("mask & ~OWN | PROBLEM", "mask & ~OWN"),), {"the real CPU", "interruptions of real guests"},
+                                                       "problem state"),
         "gives the guest CP's bits": (
             (("mask & ~OWN | PROBLEM", "mask | PROBLEM"),), {"the real CPU"}, "none of the bits"),
     },
@@ -53,17 +58,20 @@ WRONG = {
         "checks only where areas begin": (
             (("address + length > storage", "address >= storage"),), {"outside storage"}, "their ends"),
         "checks the first area only": (
-            (("for address, length in areas)", "for address, length in areas[:1])"),), {"outside storage"}, "both areas"),
+            (("for address, length in areas)", "for address, length in areas[:1])"),), {"outside storage"},
+                                       "both areas"),
         "forbids the last byte of storage": (
             (("address + length > storage", "address + length >= storage"),), {"outside storage"}, "end with storage"),
         "counts from one": (
-            (("enumerate(zip(one, other))", "enumerate(zip(one, other), 1)"),), {"the comparison", "no bytes", "a guest asks"},
+            (("enumerate(zip(one, other))", "enumerate(zip(one, other), 1)"),),
+                            {"the comparison", "no bytes", "a guest asks"},
             "first difference"),
         "takes lower for higher": (
             (("1 if a < b else 2", "2 if a < b else 1"),), {"the comparison", "no bytes"}, "2 where it is higher"),
         "looks at the addresses first": (
             (('    if length > 4096:\n        return {"cc": 3}\n', ""),
-             ('        return {"interrupt": 5}\n', '        return {"interrupt": 5}\n    if length > 4096:\n        return {"cc": 3}\n')),
+             ('        return {"interrupt": 5}\n', '        return {"interrupt": 5}\n    if length > 4096:\n        '
+                                                   'return {"cc": 3}\n')),
             {"too long"}, "whatever the addresses are"),
     },
 }

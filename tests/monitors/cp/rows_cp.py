@@ -390,8 +390,7 @@ R500 = [
     Row(0x500, "problem state", rx=0, ry=0, mode=BITS64 | PROBLEM, regs={1: 4}, program=PRIVILEGED),
 ]
 
-# ------------------------------------------------------------------------------------------------ codes that there are
-# not
+# -------------------------------------------------------------------------------- codes that there are not
 UNKNOWN = [
     *(Row(code, "unknown", program=SPECIFICATION) for code in (0x04, 0x07, 0x4C, 0x100, 0x1FC, 0x210, 0x501, 0xFFC)),
     Row(0x4C, "unknown, problem state", mode=BITS64 | PROBLEM, program=PRIVILEGED),

@@ -105,8 +105,7 @@ for name, insn, boundary, store in (("lpswe", "b2b26000", 8, False), ("lpsw", "8
                                     ("stosm", "ad036000", 1, True), ("stnsm", "acfc6000", 1, True)):
     PSWS += operands(name, insn, boundary, store)
 
-# ------------------------------------------------------------------------------------------------ control registers,
-# prefix
+# -------------------------------------------------------------------------------- control registers, prefix
 CONTROL = [
     at("lctlg", insn="eb9b6000002f", regs={6: AREA}, data={AREA: u(0x1122334455667788, 8) + u(9, 8) + u(10, 8)},
        verify=lambda vm: equal((vm.cregs[9], vm.cregs[10], vm.cregs[11]), (0x1122334455667788, 9, 10))),
@@ -183,7 +182,7 @@ CLOCKS = [
        verify=lambda vm: equal(vm.tod >> 12, 0x1234)),
     at("sckc", insn="b2066000", regs={6: AREA}, data={AREA: u(0x123456789, 8)},
        verify=lambda vm: equal(vm.cpu.comparator, 0x123456789)),
-    at("stckc", insn="b2076000", regs={6: AREA}, storage={AREA: u((1 << 64) - 1, 8)}),
+    at("stckc", insn="b2076000", regs={6: AREA}, data={AREA: b"\xFF" * 8}, storage={AREA: bytes(8)}),
     at("spt", insn="b2086000", regs={6: AREA}, data={AREA: u(1000 << 12, 8)},
        verify=lambda vm: equal(vm.cpu_timer(vm.cpu) < 1000 << 12 and vm.cpu.timer, 1000 << 12)),
     at("stpt", insn="b2096000", regs={6: AREA}, verify=lambda vm: equal(vm.absolute.load(AREA, 8) >> 63, 1)),
@@ -254,8 +253,8 @@ KEYS = [
     at("the same in the problem state", insn="b2807000", mode=BITS64 | PROBLEM, program=PRIVILEGED),
 ]
 
-# ------------------------------------------------------------------------------------------------ translation A segment
-# table at TABLES for 2 MB: the first megabyte by pages (page 0x20 is missing, page 0x21 protected), nothing else.
+# ------------------------------------------------------------------------------------------------ translation
+# A segment table at TABLES for 2 MB: the first megabyte by pages (page 0x20 is missing, 0x21 protected), nothing else.
 _SEGMENTS = u(TABLES + 0x8000, 8) + u(0x20, 8) * 2047
 _PAGES = b"".join(u(page << 12 | (0x400 if page == 0x20 else 0x200 if page == 0x21 else 0), 8) for page in range(256))
 _SPACE = {"data": {TABLES: _SEGMENTS, TABLES + 0x8000: _PAGES}, "prepare": cr(c1=TABLES | 3)}

@@ -55,8 +55,10 @@ SIGP = [
        verify=lambda vm: equal(vm.absolute.load(AREA + 0x180, 8), 0xE0)),
     at("sigp store status of a CPU that runs", insn="ae24000e", regs={2: 0, 4: 0, 3: AREA}, cc=1, after={2: 0x200}),
     at("sigp conditional emergency, disabled", insn="ae230013", regs={3: 0}, cc=0),
-    at("sigp conditional emergency, enabled", insn="ae230013", regs={2: 0, 3: 0}, mode=BITS64 | psw.EXTERNAL | psw.IO,
-       cc=1, after={2: 0x200}),
+    at("sigp conditional emergency, in this space", insn="ae240013", regs={2: 0, 4: 0, 3: 0},
+       mode=BITS64 | psw.EXTERNAL | psw.IO, cc=0),
+    at("sigp conditional emergency, in another space", insn="ae240013", regs={2: 0, 4: 0, 3: 7},
+       mode=BITS64 | psw.EXTERNAL | psw.IO, cc=1, after={2: 0x200}),
     at("sigp sense running", insn="ae230015", regs={3: 0}, cc=0),
     at("sigp in the problem state", insn="ae230001", regs=_SP, mode=BITS64 | PROBLEM, program=PRIVILEGED),
 ]
@@ -118,14 +120,16 @@ SERVC = [
          prepare=_sends(1 << 30 | 0x40)),
     sclp("ASCII where nothing else is", 0x00760005, ascii_event(b"x\r\n"), 0x20, output=b"x\n", prepare=_sends(0x40)),
     sclp("an event of another type", 0x00760005, header(14) + u(6, 2) + bytes((0x1D, 0, 0, 0)), 0x40F0),
-    sclp("an event that is cut", 0x00760005, header(14) + u(7, 2) + bytes((2, 0, 0, 0)), 0x72F0),
-    sclp("an event of no length", 0x00760005, header(14) + u(0, 2) + bytes((2, 0, 0, 0)), 0x72F0),
+    sclp("an event that is cut", 0x00760005, header(14) + u(7, 2) + bytes((2, 0, 0, 0)), 0x73F0),
+    sclp("an event of no length", 0x00760005, header(14) + u(0, 2) + bytes((2, 0, 0, 0)), 0x73F0),
+    sclp("less than an event", 0x00760005, header(13) + bytes(5), 0x72F0),
     sclp("a message that is cut", 0x00760005, header(20) + u(12, 2) + bytes((2, 0, 0, 0)) + u(99, 2) + bytes(4),
          0x73F0),
     sclp("an object of no length", 0x00760005, header(30) + u(22, 2) + bytes((2, 0, 0, 0)) + u(16, 2) + bytes(14),
          0x73F0),
-    sclp("no event", 0x00770005, header(100), 0x60F0),
-    sclp("read events, another function", 0x00770005, header(100, 9), 0x40F0),
+    sclp("no event", 0x00770005, header(4096), 0x60F0),
+    sclp("read events, too short", 0x00770005, header(4088), 0x300),
+    sclp("read events, another function", 0x00770005, header(4096, 9), 0x40F0),
     at("servc, length below 8", insn="b2200012", regs={1: _READ, 2: AREA}, data={AREA: header(7)},
        program=SPECIFICATION),
     at("servc, not on a doubleword", insn="b2200012", regs={1: _READ, 2: AREA + 4}, program=SPECIFICATION),
@@ -134,6 +138,17 @@ SERVC = [
     at("servc, beyond storage", insn="b2200012", regs={1: _READ, 2: BEYOND}, program=ADDRESSING),
     at("servc in the problem state", insn="b2200012", regs={1: _READ, 2: AREA}, mode=BITS64 | PROBLEM,
        program=PRIVILEGED),
+]
+
+# ------------------------------------------------------------------------------------------------ CHSC
+CHSC = [
+    at("chsc", insn="b25f0060", regs={6: AREA}, data={AREA: u(16, 2) + u(0x31, 2) + bytes(12) + b"\xFF" * 8}, cc=0,
+       storage={AREA + 16: u(8, 2) + u(4, 2) + bytes(4)}),
+    *(at(f"chsc, length {size}", insn="b25f0060", regs={6: AREA}, data={AREA: u(size, 2)}, program=0x15)
+      for size in (0, 15, 20, 4096)),
+    at("chsc, not on a page", insn="b25f0060", regs={6: AREA + 8}, program=SPECIFICATION),
+    at("chsc, beyond storage", insn="b25f0060", regs={6: BEYOND}, program=ADDRESSING),
+    at("chsc in the problem state", insn="b25f0060", regs={6: AREA}, mode=BITS64 | PROBLEM, program=PRIVILEGED),
 ]
 
 # ------------------------------------------------------------------------------------------------ interruptions
@@ -180,4 +195,4 @@ INTERRUPTIONS = [
        lambda vm: vm.cpu.emergencies.add(3))),
 ]
 
-ROWS = [*SIGP, *SERVC, *INTERRUPTIONS]
+ROWS = [*SIGP, *SERVC, *CHSC, *INTERRUPTIONS]

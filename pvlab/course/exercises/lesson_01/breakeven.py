@@ -40,12 +40,13 @@ def hidden(student, rng, variant):
         require(answer is None or type(answer) is int, "the answer is a whole number (an int), or None")
         require(answer == instructions * percent // (100 * exits), feedback)
 
+    # percentages for which rounding is of no consequence: that has a check of its own
+    parts = {percent: run.instructions * percent / (100 * len(run.trace)) % 1 for percent in range(5, 200)}
+    clear = [percent for percent, part in parts.items() if 0.05 < part < 0.45]
+    usually = rng.sample(clear if len(clear) > 1 else list(parts), 2)
+
     def usual():
-        # where rounding is of no consequence: that has a check of its own
-        instructions, exits = measured
-        parts = {percent: instructions * percent / (100 * exits) % 1 for percent in range(5, 100)}
-        clear = [percent for percent, part in parts.items() if 0.05 < part < 0.45]
-        for percent in rng.sample(clear if len(clear) > 1 else list(parts), 2):
+        for percent in usually:
             right(*measured, percent, "the exits may take percent / 100 of the instructions' cycles, shared among them")
 
     def whole():
@@ -56,10 +57,11 @@ def hidden(student, rng, variant):
 
     def large():
         exits, cycles = rng.randrange(1000, 10_000), rng.randrange(10**17, 10**18) | 1
-        right(exits * cycles, exits, 100, "use whole numbers throughout: a float loses the last digits of a large count")
+        right(exits * cycles, exits, 100,
+              "use whole numbers throughout: a float loses the last digits of a large count")
 
     def none():
-        right(*measured, 10, "first get the usual case right")
+        right(*measured, usually[0], "first get the usual case right")
         require(student.call("break_even", measured[0], 0, 10) is None, "without exits the answer is None")
     return [graded("a measured workload", 2, usual), graded("round down", 1, whole),
             graded("large counts", 1, large), graded("no exits", 1, none)]

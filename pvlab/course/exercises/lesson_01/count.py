@@ -103,8 +103,8 @@ EXERCISE = Exercise(
     variant=lambda rng: {"width": rng.choice((4, 5, 6, 7, 8, 9))},
     hints=(
         "Sort the instructions of `main` into three kinds: executed once, once for each dot, once for each full line.",
-        "Six instructions are executed for each dot (from `next` to `jnz on`, and the two at `on`), three more for each "
-        "full line. `n // width` is the number of full lines.",
+        "Six instructions are executed for each dot (from `next` to `jnz on`, and the two at `on`), three more for "
+        "each full line. `n // width` is the number of full lines.",
         "Only OUT exits. One OUT for each dot, one for each full line, one that switches the machine off. "
         "Instructions: 6 in the start-up routine, 4 before the loop, 2 behind it, and what hint 2 says.",
     ))

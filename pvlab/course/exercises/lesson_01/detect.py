@@ -89,7 +89,8 @@ def hidden(student, rng, variant):
 
     def silent():
         noticed = set(tells(first).trace.by_reason()) - {"io:write"}
-        require(not noticed, f"the monitor noticed: {', '.join(sorted(noticed))}. Ask by an instruction that does not trap")
+        require(not noticed, f"the monitor noticed: {', '.join(sorted(noticed))}. Ask by an instruction that does not "
+                             f"trap")
     return [graded("tells the two apart", 3, lambda: tells(first)), graded("prints its parameter", 1, number),
             graded("leaves no trace", 2, silent)]
 

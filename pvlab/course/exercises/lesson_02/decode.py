@@ -114,7 +114,8 @@ def hidden(student, rng, variant):
         check([code for _ in range(2) for code in _ONE], "an instruction without operands is decoded wrongly")
 
     def ports():
-        codes = [(first, *([rng.randrange(256)] if first < 0xEC else [])) for first in (*range(0xE4, 0xE8), *range(0xEC, 0xF0))]
+        codes = [(first, *([rng.randrange(256)] if first < 0xEC else []))
+                 for first in (*range(0xE4, 0xE8), *range(0xEC, 0xF0))]
         check(rng.sample(codes, 8), "a port instruction is decoded wrongly: bit 1 of the opcode tells IN from OUT")
 
     def control():
@@ -140,7 +141,7 @@ def hidden(student, rng, variant):
         graded("one-byte and two-byte instructions", 1, plain), graded("ports", 1, ports),
         graded("control registers", 1, control),
         graded("memory operands without SIB", 2, memory((0, 1, 2), (0, 1, 3, 5, 6), (rng.randrange(256),),
-               "a memory operand has the wrong length: mod gives the displacement, and mod 0 with rm 5 has four bytes")),
+               "a memory operand has a wrong length: mod gives the displacement, and mod 0 with rm 5 has four bytes")),
         graded("memory operands with SIB", 1, memory((0, 1, 2), (4,), sib,
                "rm 4 means that a SIB byte follows; with mod 0, a SIB base of 5 has a displacement of 4")),
         graded("the prefix 66", 1, prefixed), graded("other instructions", 1, others),

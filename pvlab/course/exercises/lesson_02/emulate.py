@@ -90,7 +90,8 @@ def hidden(student, rng, variant):
 
     def cli():
         for on in (True, False):
-            expect(instruction("cli"), state(interrupts=on), "CLI clears interrupts, moves eip and leaves all else as it is",
+            expect(instruction("cli"), state(interrupts=on),
+                   "CLI clears interrupts, moves eip and leaves all else as it is",
                    interrupts=False)
 
     def sti():
@@ -109,7 +110,8 @@ def hidden(student, rng, variant):
                interrupts=False)
         for what in (instruction("hlt"), instruction("mov", "eax", "cr2"), instruction("mov", "cr3", "ecx")):
             answer = student.call("emulate", what, state(cpl=rng.randrange(1, 4), iopl=3))
-            require(same(answer, {"fault": [13, 0]}), "HLT and MOV with control registers need ring 0, whatever iopl is")
+            require(same(answer, {"fault": [13, 0]}),
+                    "HLT and MOV with control registers need ring 0, whatever iopl is")
 
     def control():
         for register in rng.sample(REGISTER_NAMES, 3):
@@ -125,10 +127,11 @@ def hidden(student, rng, variant):
         for workload in ("idle", "page-fault", "context-switch"):
             of = guest("kernel", workload=workload, n=rng.randrange(2, 6))
             bare = Native().run(of)
-            run = EmulatedBy(lambda *arguments: student.call("emulate", *arguments)).run(of, budget=2 * bare.instructions)
+            run = EmulatedBy(lambda *arguments: student.call("emulate", *arguments)).run(of,
+                                                                                         budget=2 * bare.instructions)
             require((run.outcome, run.digest) == (bare.outcome, bare.digest),
-                    f"the kernel's workload {workload} does not end on your emulation as on the bare machine: it ends in "
-                    f"'{run.outcome}'")
+                    f"the kernel's workload {workload} does not end on your emulation as on the bare machine: it ends "
+                    f"in '{run.outcome}'")
     return [graded("CLI", 1, cli), graded("STI", 2, sti), graded("who may", 2, privileges),
             graded("control registers", 1, control), graded("a kernel runs on it", 2, kernel)]
 
@@ -137,10 +140,10 @@ EXERCISE = Exercise(
     id="ex02-emulate", title="Emulate, and a kernel runs on it", points=8, minutes=60,
     statement=STATEMENT, given=GIVEN, solution=SOLUTION, public=PUBLIC, hidden=hidden,
     hints=(
-        "Read `emulate.cli` and `emulate.sti` in [pvlab/monitors/emulate.py](../../pvlab/monitors/emulate.py): the first "
-        "question is always whether the virtual CPU may.",
-        "Copy the dict first (`after = dict(vcpu)`), so that a fault can return without a change. Then move `eip` once, "
-        "for all instructions alike.",
+        "Read `emulate.cli` and `emulate.sti` in [pvlab/monitors/emulate.py](../../pvlab/monitors/emulate.py): the "
+        "first question is always whether the virtual CPU may.",
+        "Copy the dict first (`after = dict(vcpu)`), so that a fault can return without a change. Then move `eip` "
+        "once, for all instructions alike.",
         "For MOV: `target, source = operands`, and `after[target] = vcpu[source]`. It needs no other case, for control "
         "registers and general ones are all keys of the same dict.",
         "STI: `shadow` is True only if interrupts were off before. Look at the old value before you set the new one.",

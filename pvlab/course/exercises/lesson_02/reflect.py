@@ -72,7 +72,8 @@ def expected(vector, vcpu, gate, tss):
     outer = vcpu["cpl"] > 0
     pushed = [vcpu["ss"], vcpu["esp"]] * outer + [vcpu["eflags"], vcpu["cs"], vcpu["eip"]]
     return {"cs": gate >> 16 & 0xFFFF, "eip": gate & 0xFFFF | gate >> 32 & 0xFFFF0000,
-            "eflags": vcpu["eflags"] & ~(0x4100 if gate >> 40 & 1 else 0x4300), "ss": tss["ss0"] if outer else vcpu["ss"],
+            "eflags": vcpu["eflags"] & ~(0x4100 if gate >> 40 & 1 else 0x4300), "ss": tss["ss0"]
+            if outer else vcpu["ss"],
             "esp": (tss["esp0"] if outer else vcpu["esp"]) - 4 * len(pushed), "pushed": pushed}
 
 
@@ -81,7 +82,8 @@ def hidden(student, rng, variant):
         address = rng.randrange(1 << 32)
         gate = (address & 0xFFFF0000) << 32 | (0x8E | trap | dpl << 5) << 40 | 8 << 16 | address & 0xFFFF
         vcpu = {"cpl": cpl, "cs": 8 + 16 * (cpl > 0) | cpl, "eip": rng.randrange(1 << 32),
-                "eflags": 2 | rng.choice((0x200, 0x4300, 0x4B01)), "ss": 0x20 | cpl, "esp": rng.randrange(1 << 12, 1 << 30) * 4}
+                "eflags": 2 | rng.choice((0x200, 0x4300, 0x4B01)), "ss": 0x20 | cpl,
+                "esp": rng.randrange(1 << 12, 1 << 30) * 4}
         return rng.randrange(0x20, 0x100), vcpu, gate, {"ss0": 0x10, "esp0": rng.randrange(1 << 12, 1 << 30) * 4}
 
     def right(arguments, wanted, feedback):
@@ -91,8 +93,8 @@ def hidden(student, rng, variant):
         monitor = Reflections()
         monitor.run(guest("kernel", workload=rng.choice(("syscall", "context-switch", "fork")), n=rng.randrange(5, 15)))
         for arguments, wanted in monitor.seen:
-            right(arguments, wanted, "a system call of the running kernel does not arrive as it should: compare with the "
-                                     "rules, and with the order in which the words are pushed")
+            right(arguments, wanted, "a system call of the running kernel does not arrive as it should: compare with "
+                                     "the rules, and with the order in which the words are pushed")
 
     def inner():
         for _ in range(5):
@@ -103,16 +105,16 @@ def hidden(student, rng, variant):
         for _ in range(5):
             for trap in (0, 1):
                 arguments = case(3, trap=trap)
-                right(arguments, expected(*arguments), "what is pushed are the old flags; an interrupt gate clears IF, a trap "
-                                                       "gate does not, and both clear TF and NT")
+                right(arguments, expected(*arguments), "what is pushed are the old flags; an interrupt gate clears "
+                                                       "IF, a trap gate does not, and both clear TF and NT")
 
     def closed():
         arguments = case(3)
         right(arguments, expected(*arguments), "first get a call from ring 3 right")
         for cpl, dpl in ((3, 0), (3, 2), (1, 0), (3, 3)):
             arguments = case(cpl, dpl)
-            right(arguments, expected(*arguments), "a gate whose DPL is below cpl is closed: general protection, with error "
-                                                   "code vector * 8 + 2. Bits 45 and 46 are the DPL")
+            right(arguments, expected(*arguments), "a gate whose DPL is below cpl is closed: general protection, with "
+                                                   "error code vector * 8 + 2. Bits 45 and 46 are the DPL")
     return [graded("system calls of a running kernel", 2, kernel), graded("from ring 0", 1, inner),
             graded("the flags", 1, flags), graded("a closed gate", 1, closed)]
 
@@ -123,8 +125,8 @@ EXERCISE = Exercise(
     hints=(
         "Do the rules in their order, and keep `pushed`, `ss` and `esp` as three variables that the second rule may "
         "exchange.",
-        "`gate >> 45 & 3` is the DPL. `gate & 0xFFFF` is the low half of the address; the high half is in bits 48-63, and "
-        "`gate >> 32 & 0xFFFF0000` puts it where it belongs.",
+        "`gate >> 45 & 3` is the DPL. `gate & 0xFFFF` is the low half of the address; the high half is in bits 48-63, "
+        "and `gate >> 32 & 0xFFFF0000` puts it where it belongs.",
         "`esp` in the answer is the stack's start less 4 bytes for each pushed word. The flags that are pushed are the "
         "old ones; those with which the handler begins have bits 8, 14 and (interrupt gate) 9 cleared.",
     ))

@@ -114,18 +114,23 @@ def hidden(student, rng, variant):
         require(same(student.call("shadow_entry", [pointer, pde, pte], write, user, traced), wanted), feedback)
 
     def usual():
-        right("a user's write to a page that allows it", frame() | bits(w=1, u=1), frame() | bits(w=1, u=1), write=True, user=True)
+        right("a user's write to a page that allows it", frame() | bits(w=1, u=1), frame() | bits(w=1, u=1), write=True,
+              user=True)
 
     def directory():
-        right("rights are what the directory and the page table both allow", frame() | bits(w=1), frame() | bits(w=1, u=1), user=True)
-        right("rights are what the directory and the page table both allow", frame() | bits(u=1), frame() | bits(w=1, u=1, d=1))
-        right("a page of the kernel's that is read-only is so for the kernel", frame() | bits(), frame() | bits(w=1), write=True)
+        right("rights are what the directory and the page table both allow", frame() | bits(w=1),
+              frame() | bits(w=1, u=1), user=True)
+        right("rights are what the directory and the page table both allow", frame() | bits(u=1),
+              frame() | bits(w=1, u=1, d=1))
+        right("a page of the kernel's that is read-only is so for the kernel", frame() | bits(), frame() | bits(w=1),
+              write=True)
 
     def dirty():
         for _ in range(3):
             right("a read must not set D, and a page that is not dirty must not be writable in the shadow",
                   frame() | bits(w=1, u=1), frame() | bits(w=1, u=1, d=0), user=bool(rng.randrange(2)))
-        right("a page that is dirty already may be writable at once", frame() | bits(w=1, u=1), frame() | bits(w=1, u=1, d=1))
+        right("a page that is dirty already may be writable at once", frame() | bits(w=1, u=1),
+              frame() | bits(w=1, u=1, d=1))
 
     def traced():
         usual()
@@ -134,12 +139,14 @@ def hidden(student, rng, variant):
                   frame() | bits(w=1, u=1), frame() | bits(w=1, d=1), write=write, traced=True)
 
     def marks():
-        right("the CPU sets A in the directory's entry as well", frame() | bits(w=1, u=1, a=0), frame() | bits(u=1, d=1, a=0))
+        right("the CPU sets A in the directory's entry as well", frame() | bits(w=1, u=1, a=0),
+              frame() | bits(u=1, d=1, a=0))
         right("the shadow's entry keeps NX", frame() | bits(w=1, u=1), frame() | bits(w=1, u=1, d=1, nx=1), user=True)
 
     def codes():
         for write, user in ((True, True), (False, True), (True, False)):
-            right("the error code of a page fault: bit 0 if all entries were present, bit 1 for a write, bit 2 for user mode",
+            right("the error code of a page fault: bit 0 if all entries were present, bit 1 for a write, bit 2 for "
+                  "user mode",
                   frame() | bits(w=1, u=1), frame() | bits(), write=write, user=user)
         path = [frame() | PRESENT, 0]
         require(same(student.call("shadow_entry", path, True, True, False), {"fault": 6}),
@@ -166,6 +173,6 @@ EXERCISE = Exercise(
         "`rights` looks at the page's entry alone. The directory's must allow the access, too: `directory & page`.",
         "`page |= A | D` makes every page dirty. Set D on a write only, and then let the shadow's entry have W only if "
         "`page & D`.",
-        "Still missing: A in the directory, NX in the shadow's entry (`page & (FRAME | NX)`), `traced`, and bit 0 of the "
-        "error code where everything was present.",
+        "Still missing: A in the directory, NX in the shadow's entry (`page & (FRAME | NX)`), `traced`, and bit 0 of "
+        "the error code where everything was present.",
     ))

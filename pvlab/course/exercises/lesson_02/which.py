@@ -67,7 +67,8 @@ def hidden(student, rng, variant):
             for name in names:
                 run = TrapAndEmulate().run(guest("kernel", workload=name, n=counts[name]))
                 exits = dict(run.trace.by_reason())
-                require(student.call("which", exits) == name, f"one of {', '.join(names)} is taken for another: {feedback}")
+                require(student.call("which", exits) == name,
+                        f"one of {', '.join(names)} is taken for another: {feedback}")
         return test
     return [graded(title, 1, group(*of)) for title, of in GROUPS.items()]
 

@@ -51,7 +51,8 @@ def hidden(student, rng, variant):
 
     def popf(flags):
         return bytes([0x68, *flags.to_bytes(4, "little"), 0x9D])
-    privileged = [bytes([0xFA]), bytes([0xFB]), bytes([0xF4]), bytes([0x0F, 0x20, 0xC0 | register]), bytes([0x0F, 0x06]),
+    privileged = [bytes([0xFA]), bytes([0xFB]), bytes([0xF4]), bytes([0x0F, 0x20, 0xC0 | register]),
+                  bytes([0x0F, 0x06]),
                   bytes([0xE4, rng.randrange(256)]), bytes([0x0F, 0x22, 0xD8])]
     shown = [bytes([0x8C, 0xC8 | register]), bytes([0x8C, 0xD0 | register]), bytes([0x0E, 0x58 | register]),
              bytes([0xB9, 8, 0, 0, 0, 0x0F, 0x02, 0xC1]), bytes([0xB9, 8, 0, 0, 0, 0x0F, 0x03, 0xD9])]
@@ -96,8 +97,8 @@ EXERCISE = Exercise(
     id="ex03-classify", title="A classifier", points=5, minutes=15,
     statement=STATEMENT, given=GIVEN, solution=SOLUTION, public=PUBLIC, hidden=hidden,
     hints=(
-        "Ask about the traps first. There are four cases: a trap in neither, in ring 1 only, in both (and in ring 0 only, "
-        "which does not occur).",
+        "Ask about the traps first. There are four cases: a trap in neither, in ring 1 only, in both (and in ring 0 "
+        "only, which does not occur).",
         "If neither trapped, compare what was left: `interrupts` and the whole dict `registers`.",
         "Two dicts are compared by `==`, all keys at once. UD2 traps in both rings: that is `\"innocuous\"` here.",
     ))

@@ -57,7 +57,8 @@ program:
         .section .pvlab.result, "aw"
 seen:   .skip   400
 """
-_CODE = {"cli": b"\xfa", "sti": b"\xfb", "pushf": b"\x9c\x8b\x04\x24\xab", "popf": b"\x9d"}     # …; mov (%esp), %eax; stosl
+# …; mov (%esp), %eax; stosl
+_CODE = {"cli": b"\xfa", "sti": b"\xfb", "pushf": b"\x9c\x8b\x04\x24\xab", "popf": b"\x9d"}
 
 
 def real(program: list[str], monitored: bool) -> list:
@@ -102,7 +103,8 @@ def hidden(student, rng, variant):
     def dropped():
         bare()
         for program in (["sti", "pushf", "cli", "popf"], ["sti", "pushf", "pushf", "cli", "popf"]):
-            right(program, True, "under the monitor POPF runs on the real CPU, in ring 1: what becomes of IF, and who hears of it?")
+            right(program, True, "under the monitor POPF runs on the real CPU, in ring 1: what becomes of IF, and who "
+                                 "hears of it?")
 
     def long():
         bare()
@@ -118,8 +120,8 @@ EXERCISE = Exercise(
     statement=STATEMENT, solution=SOLUTION, public=PUBLIC, hidden=hidden,
     hints=(
         "Begin with the bare machine: a variable for IF, and a list as the stack.",
-        "Under the monitor CLI and STI trap, and change the virtual IF. PUSHF and POPF do not trap. Which IF does the real "
-        "CPU have all the time?",
-        "Under the monitor PUSHF always stores 1, and POPF changes nothing, neither the real IF nor the virtual one. It "
-        "still takes its flags off the stack.",
+        "Under the monitor CLI and STI trap, and change the virtual IF. PUSHF and POPF do not trap. Which IF does the "
+        "real CPU have all the time?",
+        "Under the monitor PUSHF always stores 1, and POPF changes nothing, neither the real IF nor the virtual one. "
+        "It still takes its flags off the stack.",
     ))

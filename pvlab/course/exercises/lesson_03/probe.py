@@ -77,25 +77,28 @@ def hidden(student, rng, variant):
         def test():
             answer = student.value("predicted")
             require(type(answer) is dict, "predicted must be a dict from the six lines to words")
-            require({code for code in real if answer.get(code) == which} == {code for code in real if real[code] == which},
+            require({code for code in real if answer.get(code) == which} == {code for code in real
+                                                                             if real[code] == which},
                     feedback)
         return test
     return [
-        graded("what traps", 1, kind("traps", "not all that you say traps does, or something else does: which of these are "
-                                              "privileged?")),
-        graded("what differs", 1, kind("differs", "two of the lines show the ring, or lose a change of IF, in silence: which?")),
-        graded("what is the same", 1, kind("same", "two of the lines do in ring 1 what they do in ring 0, as far as EAX and IF "
-                                                   "tell: which?")),
+        graded("what traps", 1, kind("traps", "not all that you say traps does, or something else does: which of "
+                                              "these are privileged?")),
+        graded("what differs", 1, kind("differs", "two of the lines show the ring, or lose a change of IF, in "
+                                                  "silence: which?")),
+        graded("what is the same", 1, kind("same", "two of the lines do in ring 1 what they do in ring 0, as far as "
+                                                   "EAX and IF tell: which?")),
     ]
 
 
 EXERCISE = Exercise(
     id="ex03-probe", title="Traps, differs, or the same?", points=3, minutes=10,
-    statement=STATEMENT, solution=SOLUTION, public=PUBLIC, hidden=hidden, stub="{{blanks}}", variant=choose, words=words,
+    statement=STATEMENT, solution=SOLUTION, public=PUBLIC, hidden=hidden, stub="{{blanks}}", variant=choose,
+                    words=words,
     hints=(
         "Privileged instructions trap: they are the ones that are of no use to a user program. Two of the six do.",
-        "What shows the ring differs: CS and SS carry it in their two lowest bits, and LAR and VERR answer according to "
-        "it. POPF drops a change of IF in ring 1.",
+        "What shows the ring differs: CS and SS carry it in their two lowest bits, and LAR and VERR answer according "
+        "to it. POPF drops a change of IF in ring 1.",
         "POPF with IF = 1, where IF was 1 before, changes nothing in either ring. PUSHF and SMSW show the same real "
         "register in both. `pvlab.probe(\"…\")` settles the rest.",
     ))

@@ -52,31 +52,44 @@ def hidden(student, rng, variant):
     def memory(size="dword"):
         return f"{size} ptr [{register()} + {hex(rng.randrange(1, 128))}]"
     flags = [["pushfd", ""], ["popfd", ""], ["pushf", ""], ["popf", ""]]
-    tables = [["sgdt", f"[{register()}]"], ["sidt", f"[{register()} + 8]"], ["sldt", "ax"], ["smsw", "ax"], ["str", memory("word")],
+    tables = [["sgdt", f"[{register()}]"], ["sidt", f"[{register()} + 8]"], ["sldt", "ax"], ["smsw", "ax"],
+              ["str", memory("word")],
               ["smsw", memory("word")]]
-    rights = [["lar", f"{register()}, {register()}"], ["lsl", f"{register()}, {memory()}"], ["verr", "cx"], ["verw", memory("word")]]
-    copies = [["mov", f"{register()}, cs"], ["mov", f"{memory('word')}, ss"], ["push", "cs"], ["push", "ss"], ["mov", f"{register()}, ss"]]
-    plain = [["mov", f"{register()}, {register()}"], ["push", register()], ["pop", memory()], ["add", f"{register()}, {hex(rng.randrange(1, 99))}"],
-             ["nop", ""], ["ret", ""], ["call", hex(0xC0100000 + rng.randrange(1 << 16))], ["pushal", ""], ["popal", ""]]
+    rights = [["lar", f"{register()}, {register()}"], ["lsl", f"{register()}, {memory()}"], ["verr", "cx"],
+              ["verw", memory("word")]]
+    copies = [["mov", f"{register()}, cs"], ["mov", f"{memory('word')}, ss"], ["push", "cs"], ["push", "ss"],
+              ["mov", f"{register()}, ss"]]
+    plain = [["mov", f"{register()}, {register()}"], ["push", register()], ["pop", memory()],
+             ["add", f"{register()}, {hex(rng.randrange(1, 99))}"],
+             ["nop", ""], ["ret", ""], ["call", hex(0xC0100000 + rng.randrange(1 << 16))], ["pushal", ""],
+             ["popal", ""]]
     trapping = [["cli", ""], ["sti", ""], ["hlt", ""], ["lgdt", f"[{register()}]"], ["mov", f"cr3, {register()}"],
-                ["mov", f"{register()}, cr2"], ["mov", f"ss, {register()}"], ["mov", f"ds, {memory('word')}"], ["pop", "ss"],
-                ["pop", "es"], ["iretd", ""], ["ljmp", "8:0x100000"], ["retf", ""], ["in", "al, dx"], ["ltr", "ax"], ["lldt", "ax"]]
+                ["mov", f"{register()}, cr2"], ["mov", f"ss, {register()}"], ["mov", f"ds, {memory('word')}"],
+                ["pop", "ss"],
+                ["pop", "es"], ["iretd", ""], ["ljmp", "8:0x100000"], ["retf", ""], ["in", "al, dx"], ["ltr", "ax"],
+                ["lldt", "ax"]]
     harmless = [["mov", f"{register()}, dword ptr cs:[{register()}]"], ["push", f"dword ptr ss:[{register()}]"],
-                ["mov", f"dword ptr ss:[{register()}], {register()}"], ["mov", f"{register()}, ds"], ["push", "es"], ["mov", f"{register()}, gs"]]
+                ["mov", f"dword ptr ss:[{register()}], {register()}"], ["mov", f"{register()}, ds"], ["push", "es"],
+                ["mov", f"{register()}, gs"]]
 
     def right(kinds, feedback):
         listing = [line for kind in kinds for line in kind] + plain
         rng.shuffle(listing)
-        wanted = [index for index, line in enumerate(listing) if any(line in kind for kind in (flags, tables, rights, copies))]
+        wanted = [index for index, line in enumerate(listing)
+                  if any(line in kind for kind in (flags, tables, rights, copies))]
         require(same(student.call("scan", listing), wanted), feedback)
     return [
-        graded("flags", 1, lambda: right([flags], "PUSHF and POPF must be found, with 32 bits and with 16, and nothing else")),
-        graded("tables", 1, lambda: right([tables], "what stores a system register must be found: SGDT, SIDT, SLDT, SMSW, STR")),
-        graded("descriptors", 1, lambda: right([rights], "LAR, LSL, VERR and VERW answer according to the privilege level")),
-        graded("CS and SS", 1, lambda: right([copies], "what copies CS or SS shows the ring, to a register, to memory or to the stack")),
+        graded("flags", 1, lambda: right([flags], "PUSHF and POPF must be found, with 32 bits and with 16, and "
+                                                  "nothing else")),
+        graded("tables", 1, lambda: right([tables], "what stores a system register must be found: SGDT, SIDT, SLDT, "
+                                                    "SMSW, STR")),
+        graded("descriptors", 1, lambda: right([rights], "LAR, LSL, VERR and VERW answer according to the privilege "
+                                                         "level")),
+        graded("CS and SS", 1, lambda: right([copies], "what copies CS or SS shows the ring, to a register, to memory "
+                                                       "or to the stack")),
         graded("no false alarm", 2, lambda: right([copies, tables, trapping, harmless, flags, rights],
-               "something is patched that needs no patch, or left out among others: loads of segment registers trap, a segment "
-               "in a memory operand is not copied, and DS, ES, FS and GS show what the guest has put there")),
+               "something is patched that needs no patch, or left out among others: loads of segment registers trap, "
+               "a segment in a memory operand is not copied, and DS, ES, FS and GS show what the guest has put there")),
     ]
 
 
@@ -85,8 +98,8 @@ EXERCISE = Exercise(
     statement=STATEMENT, solution=SOLUTION, public=PUBLIC, hidden=hidden,
     hints=(
         "Most lines are decided by the mnemonic alone: a set of thirteen words.",
-        "For MOV and PUSH the operands decide. What is copied is the *last* operand; the first operand of MOV is where it "
-        "goes.",
-        "`operands.split(\", \")[-1]` is the last operand. It must be exactly `cs` or `ss`: `\"cs\" in operands` also finds "
-        "`dword ptr cs:[ebx]`, and the `mov ss, eax` that traps.",
+        "For MOV and PUSH the operands decide. What is copied is the *last* operand; the first operand of MOV is "
+        "where it goes.",
+        "`operands.split(\", \")[-1]` is the last operand. It must be exactly `cs` or `ss`: `\"cs\" in operands` also "
+        "finds `dword ptr cs:[ebx]`, and the `mov ss, eax` that traps.",
     ))

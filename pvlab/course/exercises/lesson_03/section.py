@@ -115,21 +115,24 @@ def hidden(student, rng, variant):
         require(counts.get("closed") == n, "inside a section shared.enabled must be 0")
         _, more = run(2 * n)
         grown = sorted(reason for reason in more if more[reason] > exits.get(reason, 0))
-        require(not grown, f"each section still leaves for the monitor ({', '.join(grown)}): use shared.enabled, and nothing that "
+        require(not grown, f"each section still leaves for the monitor ({', '.join(grown)}): use shared.enabled, and "
+                           f"nothing that "
                            "traps")
 
     def nested():
         silent()
         counts, _ = run(n)
-        require(counts.get("nested") == n, "the end of an inner section must leave interrupts off: put back what was saved")
-        require(counts.get("reopened") == n, "the end of the outer section must turn interrupts on again: put back what was saved")
+        require(counts.get("nested") == n, "the end of an inner section must leave interrupts off: put back what was "
+                                           "saved")
+        require(counts.get("reopened") == n, "the end of the outer section must turn interrupts on again: put back "
+                                             "what was saved")
 
     def delivered():
         silent()
         counts, _ = run(n)
         require(counts.get("held") == 3, "an interrupt was delivered inside a section")
-        require(counts.get("at-once") == 3, "an interrupt was pending when a section ended, and was not delivered at once: the "
-                                            "monitor does not see a store")
+        require(counts.get("at-once") == 3, "an interrupt was pending when a section ended, and was not delivered at "
+                                            "once: the monitor does not see a store")
 
     def sparing():
         delivered()
@@ -145,8 +148,8 @@ EXERCISE = Exercise(
     statement=STATEMENT, given=GIVEN, solution=SOLUTION, public=PUBLIC, hidden=hidden,
     stub=ORIGINAL,
     hints=(
-        "`interrupts_save` becomes three lines of plain C without any assembly: read `shared.enabled`, clear it, return "
-        "what was read.",
+        "`interrupts_save` becomes three lines of plain C without any assembly: read `shared.enabled`, clear it, "
+        "return what was read.",
         "`interrupts_restore` stores what it was given. Inner sections are given 0, so they leave interrupts off.",
         "After the store: `if (were_on && shared.pending) call_monitor();`. In this order: an interrupt that becomes "
         "pending between a look and the store would be missed the other way round.",

@@ -7,8 +7,8 @@ DIAGNOSE has four bytes: `83 xy bd dd`. The digit *x* is the number of register 
 register, and *ddd* a displacement of 12 bits. The code that is asked for is the displacement plus the content of the
 base register; a *b* of 0 means that there is none. Of the sum only the last 16 bits count.
 
-Write `decode(code, registers)`: `code` is a list of four bytes, `registers` the contents of the sixteen registers. Return
-`[rx, ry, number]`, or `None` for another instruction.
+Write `decode(code, registers)`: `code` is a list of four bytes, `registers` the contents of the sixteen registers.
+Return `[rx, ry, number]`, or `None` for another instruction.
 
 **Expected result:** the four instructions of the check. The hidden checks have other ones.
 """
@@ -36,9 +36,9 @@ with pvlab.check("ex04-code") as check:
 
 def truth(code: bytes, registers: list[int]) -> list | None:
     """What the lab's own decoder says."""
-    found = Instruction(code)
-    if found.opcode != 0x83:
+    if code[0] != 0x83:
         return None
+    found = Instruction(code)
     base, displacement = found.base
     return [found.r1, found.r3, displacement + (registers[base] if base else 0) & 0xFFFF]
 
@@ -57,7 +57,8 @@ def hidden(student, rng, variant):
     def base():
         fields()
         for number in range(1, 16):
-            right("the content of the base register is added", (0x83, rng.randrange(256), number << 4 | rng.randrange(16), rng.randrange(256)))
+            right("the content of the base register is added",
+                  (0x83, rng.randrange(256), number << 4 | rng.randrange(16), rng.randrange(256)))
 
     def truncated():
         fields()

@@ -12,19 +12,19 @@ Give the guest a hypercall of your own: **DIAGNOSE X'104', compare two areas**. 
 | Rx+1 | length of both in bytes, at most 4,096 | how many bytes are equal, from the first one on |
 | Ry | address of the second area | |
 
-Condition code 0: all bytes are equal. 1: at the first difference the first area's byte is lower. 2: it is higher. 3: the
-length is above 4,096; nothing was read, and Rx+1 is as it was. An area that is not wholly in storage is an addressing
-exception, program interruption 5.
+Condition code 0: all bytes are equal. 1: at the first difference the first area's byte is lower. 2: it is higher. 3:
+the length is above 4,096; nothing was read, and Rx+1 is as it was. An area that is not wholly in storage is an
+addressing exception, program interruption 5.
 
 A hypercall runs with the monitor's rights, so check before you read. Your code is two functions:
 
 - `plan(registers, storage)` is asked first. `registers` is a dict with `rx`, `rx1`, `ry`, `ry1` (contents, 64 bits),
-  `storage` the size of the guest's storage in bytes. Return `{"read": [[address, length], …]}` to have those areas read,
-  or `{"cc": n}` to answer at once, or `{"interrupt": code}`.
+  `storage` the size of the guest's storage in bytes. Return `{"read": [[address, length], …]}` to have those areas
+  read, or `{"cc": n}` to answer at once, or `{"interrupt": code}`.
 - `finish(registers, contents)` gets what was read, a list of bytes for each area. Return `{"cc": n, "rx1": number}`.
 
-**Expected result:** the [guest](../../pvlab/course/areas.s390x.c) whose areas differ at byte 10 prints `cc=1 equal=10`. The
-hidden checks have other areas, and guests that lie.
+**Expected result:** the [guest](../../pvlab/course/areas.s390x.c) whose areas differ at byte 10 prints `cc=1
+equal=10`. The hidden checks have other areas, and guests that lie.
 """
 
 GIVEN = """
@@ -95,7 +95,8 @@ def hidden(student, rng, variant):
                     one, length, other)
 
     def finished(contents, wanted, feedback):
-        require(same(finish({"rx": 0x2000, "rx1": len(contents[0]), "ry": 0x3000, "ry1": 0}, contents), wanted), feedback)
+        require(same(finish({"rx": 0x2000, "rx1": len(contents[0]), "ry": 0x3000, "ry1": 0}, contents), wanted),
+                feedback)
 
     def compares():
         reads()
@@ -108,8 +109,8 @@ def hidden(student, rng, variant):
                 other[place] += step
                 if place + 1 < size:
                     other[place + 1] = rng.randrange(256)       # what follows the first difference does not matter
-                finished([one, other], {"cc": cc, "rx1": place}, "the first difference decides: 1 where the first area is lower there, "
-                                                                 "2 where it is higher")
+                finished([one, other], {"cc": cc, "rx1": place},
+                         "the first difference decides: 1 where the first area is lower there, 2 where it is higher")
 
     def empty():
         compares()
@@ -119,22 +120,27 @@ def hidden(student, rng, variant):
     def too_long():
         reads()
         for length in (4097, 1 << 20, 1 << 63):
-            planned({"cc": 3}, "a length above 4,096 is answered at once with condition code 3, whatever the addresses are",
+            planned({"cc": 3}, "a length above 4,096 is answered at once with condition code 3, whatever the "
+                               "addresses are",
                     rng.choice((address(), 1 << 60)), length, address())
 
     def outside():
         reads()
-        for one, length, other in ((storage - 10, 11, 0x1000), (0x1000, 11, storage - 10), (storage, 1, 0x1000), (0x1000, 16, 1 << 63)):
-            planned({"interrupt": 5}, "an area that is not wholly in storage is an addressing exception (5): check both areas, and "
-                                      "their ends", one, length, other)
-        planned({"read": [[storage - 10, 10], [0, 10]]}, "an area may end with storage, and begin at 0", storage - 10, 10, 0)
+        for one, length, other in ((storage - 10, 11, 0x1000), (0x1000, 11, storage - 10), (storage, 1, 0x1000),
+                                   (0x1000, 16, 1 << 63)):
+            planned({"interrupt": 5}, "an area that is not wholly in storage is an addressing exception (5): check "
+                                      "both areas, and their ends", one, length, other)
+        planned({"read": [[storage - 10, 10], [0, 10]]}, "an area may end with storage, and begin at 0", storage - 10,
+                10, 0)
 
     def guests():
         cp = AnsweredBy(0x104, plan, finish)
         length = rng.randrange(100, 4000)
-        for parameters, wanted in (({"at": rng.randrange(length), "delta": rng.randrange(1, 256)}, None), ({}, f"cc=0 equal={length}"),
+        for parameters, wanted in (({"at": rng.randrange(length), "delta": rng.randrange(1, 256)}, None),
+                                   ({}, f"cc=0 equal={length}"),
                                    ({"length": 5000}, "cc=3 equal=5000")):
-            run = cp.run(guest(AREAS, **{"seed": rng.randrange(1 << 31), "length": length, **parameters}), budget=2_000_000)
+            run = cp.run(guest(AREAS, **{"seed": rng.randrange(1 << 31), "length": length, **parameters}),
+                         budget=2_000_000)
             require(run.outcome == "shutdown", f"the guest does not come to its end: {run.outcome}")
             said = run.text.strip()
             if wanted is None:
@@ -152,6 +158,6 @@ EXERCISE = Exercise(
     hints=(
         "`plan` decides in this order: is the length too large? Is an area outside? Else read both.",
         "An area is outside if `address + length > storage`. Both areas can be.",
-        "`finish`: go along `zip(one, other)` with `enumerate`, and answer at the first pair that differs: its number is how many "
-        "bytes were equal. If there is none, condition code 0 and the whole length.",
+        "`finish`: go along `zip(one, other)` with `enumerate`, and answer at the first pair that differs: its number "
+        "is how many bytes were equal. If there is none, condition code 0 and the whole length.",
     ))

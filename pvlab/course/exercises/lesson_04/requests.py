@@ -3,9 +3,9 @@ from pvlab import Cp, guest
 from pvlab.course.exercises.model import Exercise, graded, require, same
 
 STATEMENT = """
-The guest `s390-disk-copy` copies `blocks` blocks from one disk to another: it reads up to `batch` of them with one request,
-writes them with another, and goes on. Predict the exits of the requests. Write `exits(by, blocks, batch)`, which returns
-a dict from reason to count:
+The guest `s390-disk-copy` copies `blocks` blocks from one disk to another: it reads up to `batch` of them with one
+request, writes them with another, and goes on. Predict the exits of the requests. Write `exits(by, blocks, batch)`,
+which returns a dict from reason to count:
 
 - `"channel"`: a channel program for each request: start it, wait, take its status, return from the interruption;
 - `"x18"`: DIAGNOSE X'18' for each request;
@@ -65,13 +65,15 @@ def hidden(student, rng, variant):
         single()
         batch = rng.randrange(3, 9)
         for by in ("channel", "x18"):
-            right(by, batch * rng.randrange(1, 4) + rng.randrange(1, batch), batch, "the last request may be a short one: round up")
+            right(by, batch * rng.randrange(1, 4) + rng.randrange(1, batch), batch,
+                  "the last request may be a short one: round up")
 
     def diagnoses():
         single()
         batch = rng.randrange(2, 6)
         right("x18", batch * rng.randrange(2, 5), batch, "DIAGNOSE X'18' is one exit for a request")
-        right("x250", batch * rng.randrange(2, 5), batch, "DIAGNOSE X'250' is one exit for a request, and one to begin with for each disk")
+        right("x250", batch * rng.randrange(2, 5), batch, "DIAGNOSE X'250' is one exit for a request, and one to "
+                                                          "begin with for each disk")
     return [graded("channel programs, block by block", 1, single), graded("batches", 1, batches),
             graded("a short last request", 1, short), graded("DIAGNOSE", 1, diagnoses)]
 
@@ -82,6 +84,6 @@ EXERCISE = Exercise(
     hints=(
         "First the number of requests. Each block is read once and written once.",
         "`blocks / batch`, rounded up, and twice that. In whole numbers: `-(-blocks // batch)` rounds up.",
-        "A channel program: 1 `ssch`, 1 `tsch`, 2 `lpswe` (one loads the waiting PSW, one returns from the interruption). A "
-        "DIAGNOSE: 1. X'250' has 2 more at the beginning.",
+        "A channel program: 1 `ssch`, 1 `tsch`, 2 `lpswe` (one loads the waiting PSW, one returns from the "
+        "interruption). A DIAGNOSE: 1. X'250' has 2 more at the beginning.",
     ))

@@ -28,8 +28,8 @@ A PSW in storage has 16 bytes: the mask and then the address, big-endian. Return
   (`OWN`: which interruptions are allowed, wait, problem state), and **with** the problem-state bit: whatever the guest
   believes, it runs in the problem state.
 
-**Expected result:** the check takes one interruption by hand, and then compares all that a guest gets which waits for its
-timer. The hidden checks look at other guests.
+**Expected result:** the check takes one interruption by hand, and then compares all that a guest gets which waits for
+its timer. The hidden checks look at other guests.
 """
 
 GIVEN = """
@@ -70,11 +70,13 @@ def hidden(student, rng, variant):
     def case(kind, problem=False, enabled=True):
         """A virtual PSW, and low storage with a new PSW of this kind and others elsewhere."""
         core = [rng.randrange(256) for _ in range(512)]
-        mask = psw.EXTENDED | psw.BASIC | rng.randrange(4) << 44 | psw.PROBLEM * problem | psw.IO * enabled | psw.EXTERNAL * enabled
+        mask = psw.EXTENDED | psw.BASIC | rng.randrange(4) << 44
+        mask |= psw.PROBLEM * problem | (psw.IO | psw.EXTERNAL) * enabled
         new = psw.EXTENDED | psw.BASIC | psw.MACHINE_CHECK * rng.randrange(2), rng.randrange(1 << 24) * 2
         core[_OLD[kind] + 0x80:_OLD[kind] + 0x90] = struct.pack(">QQ", *new)
         old = [mask, rng.randrange(1 << 24) * 2]
-        wanted = {"at": _OLD[kind], "stored": list(struct.pack(">QQ", *old)), "virtual": list(new), "real": new[0] & ~OWN | psw.PROBLEM}
+        wanted = {"at": _OLD[kind], "stored": list(struct.pack(">QQ", *old)), "virtual": list(new),
+                  "real": new[0] & ~OWN | psw.PROBLEM}
         return [kind, old, core], wanted
 
     def part(name, feedback, **more):
@@ -82,7 +84,8 @@ def hidden(student, rng, variant):
             for kind in _OLD:
                 arguments, wanted = case(kind, **more)
                 answer = student.call("interrupt", *arguments)
-                require(type(answer) is dict and answer.keys() == wanted.keys(), "interrupt must return a dict with at, stored, virtual and real")
+                require(type(answer) is dict and answer.keys() == wanted.keys(),
+                        "interrupt must return a dict with at, stored, virtual and real")
                 for field in name:
                     require(same(answer[field], wanted[field]), feedback)
         return test
@@ -93,14 +96,19 @@ def hidden(student, rng, variant):
             cp = Interruptions()
             cp.run(guest(name, **parameters))
             for arguments, wanted in cp.seen:
-                require(same(student.call("interrupt", *arguments), wanted), f"an interruption of the guest {name} does not arrive as it "
+                require(same(student.call("interrupt", *arguments), wanted),
+                        f"an interruption of the guest {name} does not arrive as it "
                                                                              "should")
     return [
-        graded("the old PSW", 1, part(("at", "stored"), "the old PSW is the virtual one, mask first, big-endian, at the place of its kind")),
-        graded("the old PSW of a program", 1, part(("at", "stored"), "the PSW of a program in the virtual problem state is stored as it is",
+        graded("the old PSW", 1, part(("at", "stored"), "the old PSW is the virtual one, mask first, big-endian, at "
+                                                        "the place of its kind")),
+        graded("the old PSW of a program", 1, part(("at", "stored"), "the PSW of a program in the virtual problem "
+                                                                     "state is stored as it is",
                                                    problem=True, enabled=False)),
-        graded("the new PSW", 1, part(("virtual",), "the new PSW comes from the place of its kind, 0x80 behind the old one")),
-        graded("the real CPU", 1, part(("virtual", "real"), "the real CPU runs in the problem state, and with none of the bits that are CP's")),
+        graded("the new PSW", 1, part(("virtual",), "the new PSW comes from the place of its kind, 0x80 behind the "
+                                                    "old one")),
+        graded("the real CPU", 1, part(("virtual", "real"), "the real CPU runs in the problem state, and with none of "
+                                                            "the bits that are CP's")),
         graded("interruptions of real guests", 1, guests),
     ]
 
@@ -111,8 +119,8 @@ EXERCISE = Exercise(
     words=lambda variant: {"own": f"{OWN:#018x}"},
     hints=(
         "A dict from kind to the first address is enough: each new PSW stands 0x80 bytes behind the old one.",
-        "`number.to_bytes(8, \"big\")` and `int.from_bytes(data, \"big\")` go between numbers and bytes; `bytes(core[a:b])` "
-        "makes bytes of a piece of the list.",
+        "`number.to_bytes(8, \"big\")` and `int.from_bytes(data, \"big\")` go between numbers and bytes; "
+        "`bytes(core[a:b])` makes bytes of a piece of the list.",
         "What is stored is `psw` as you got it. What is loaded is the new PSW as it stands there. Only `real` differs: "
         "`mask & ~OWN | PROBLEM`.",
     ))

@@ -1,4 +1,4 @@
-"""Exercises of lesson 05: which exits are left, where units end, a state that must not show, and a translator's rule."""
+"""Exercises of lesson 05: the exits that are left, where units end, the guest's own state, a translator's rules."""
 from pvlab.course.exercises.lesson_05 import exits, rule, state, units
 from pvlab.course.exercises.model import Sheet
 

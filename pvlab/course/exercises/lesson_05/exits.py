@@ -19,13 +19,15 @@ it.
 ROWS = {
     "interrupt-flags": "cli 1", "call-return": "none", "control-register": "mov-cr2 2",
     "syscall": "int 1, iret 1", "context-switch": "int 1, iret 1, mov-cr3 1", "port-io": "io:read 1",
-    "divide-error": "exception 1, iret 1", "timer": "interrupt 1, io:write 1, iret 1", "console": "io:write 13, int 1, iret 1",
+    "divide-error": "exception 1, iret 1", "timer": "interrupt 1, io:write 1, iret 1",
+        "console": "io:write 13, int 1, iret 1",
     "page-fault": "page-fault:guest 1, mov-cr2 1, page-table-write 2, invlpg 1, iret 1, page-fault:shadow 1",
     "page-table-update": "page-table-write 1, invlpg 1, page-fault:shadow 1",
     "idle": "sti 1, hlt 1, io:write 1, iret 1, cli 1",
 }
 _NONE, _SAME, _FEWER = ("interrupt-flags", "call-return", "control-register"), (
-    "syscall", "context-switch", "port-io", "divide-error", "timer", "console"), ("page-fault", "page-table-update", "idle")
+    "syscall", "context-switch", "port-io", "divide-error", "timer", "console"), ("page-fault", "page-table-update",
+                                                                                  "idle")
 _ANSWERS = dict.fromkeys(_NONE, 0) | {"syscall": 2, "context-switch": 3, "port-io": 1, "divide-error": 2, "timer": 3,
                                       "console": 15, "page-fault": 4, "page-table-update": 2, "idle": 3}
 
@@ -83,21 +85,23 @@ def hidden(student, rng, variant):
                     require(answer[name] == measured(name), f"{name}: {feedback}")
         return test
     return [
-        graded("what vanishes", 1, group(_NONE, "nothing of it needs the monitor: it is copied, or emulated in the cache")),
-        graded("what stays", 1, group(_SAME, "where control crosses between rings, a device is asked or CR3 is loaded, the monitor is "
-                                             "needed as before")),
-        graded("what becomes less", 2, group(_FEWER, "CLI, STI, reading CR2 and (adapted) a write to a page table need no exit any more; "
-                                                     "what else in this row does?")),
+        graded("what vanishes", 1, group(_NONE, "nothing of it needs the monitor: it is copied, or emulated in the "
+                                                "cache")),
+        graded("what stays", 1, group(_SAME, "where control crosses between rings, a device is asked or CR3 is "
+                                             "loaded, the monitor is needed as before")),
+        graded("what becomes less", 2, group(_FEWER, "CLI, STI, reading CR2 and (adapted) a write to a page table "
+                                                     "need no exit any more; what else in this row does?")),
     ]
 
 
 EXERCISE = Exercise(
     id="ex05-exits", title="What is left?", points=4, minutes=10,
-    statement=STATEMENT, solution=SOLUTION, public=PUBLIC, hidden=hidden, stub="{{blanks}}", variant=choose, words=words,
+    statement=STATEMENT, solution=SOLUTION, public=PUBLIC, hidden=hidden, stub="{{blanks}}", variant=choose,
+                    words=words,
     hints=(
         "Go through each row reason by reason: is this done in the cache, or must the monitor come?",
-        "In the cache: CLI, STI, PUSHF, POPF, reading control registers, writing CR2, and a store to a page table once its "
-        "instruction has been adapted.",
-        "Left are: INT and IRET, exceptions and interrupts, ports, HLT, INVLPG, loading CR3, true and hidden page faults. "
-        "`pvlab compare kernel -p workload=idle` shows one.",
+        "In the cache: CLI, STI, PUSHF, POPF, reading control registers, writing CR2, and a store to a page table "
+        "once its instruction has been adapted.",
+        "Left are: INT and IRET, exceptions and interrupts, ports, HLT, INVLPG, loading CR3, true and hidden page "
+        "faults. `pvlab compare kernel -p workload=idle` shows one.",
     ))

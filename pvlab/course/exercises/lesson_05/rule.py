@@ -8,17 +8,17 @@ from pvlab.course.exercises.model import Exercise, graded, require
 from pvlab.course.rules import FLAGS, SEEN, guest_of, program_of
 
 STATEMENT = """
-Write the translator's rules. `translate(instruction)` gets one instruction of the guest's kernel as a text, and returns the
-list of instructions that run in its place, in AT&T assembly. Most are copied. Four are not: `cli`, `sti`, `pushf` and
-`popf`. For them the virtual interrupt flag stands in memory, in the 32-bit word `virtual_if`: 1 or 0.
+Write the translator's rules. `translate(instruction)` gets one instruction of the guest's kernel as a text, and
+returns the list of instructions that run in its place, in AT&T assembly. Most are copied. Four are not: `cli`, `sti`,
+`pushf` and `popf`. For them the virtual interrupt flag stands in memory, in the 32-bit word `virtual_if`: 1 or 0.
 
 What must hold:
 
 1. `cli` and `sti` change `virtual_if`.
 2. `pushf` pushes the flags with the **virtual** IF in bit 9. (The real one is always 1.)
 3. `popf` takes the flags from the stack, all of them, and `virtual_if` becomes their bit 9.
-4. Nothing else changes, neither a register nor a flag that the guest's instruction leaves alone, nor ESP. Carry and zero of
-   an ADD must survive the CLI behind it.
+4. Nothing else changes, neither a register nor a flag that the guest's instruction leaves alone, nor ESP. Carry and
+  zero of an ADD must survive the CLI behind it.
 5. Nothing exits.
 
 Use instructions, registers, numbers, `virtual_if`, and labels that are numbers (`1:`, `jz 1f`). You may push and pop.
@@ -78,7 +78,8 @@ def checked(lines) -> list[str]:
         operands = re.sub(r"^(\d:\s*)?[a-z]+", "", line.strip())
         names = set(re.findall(r"[A-Za-z_]\w*", re.sub(r"0x[0-9a-fA-F]+|\b\d[fb]\b", "", operands)))
         require(_ALLOWED.fullmatch(line.strip()) and names <= _NAMES,
-                "a translation may have instructions, registers, numbers, numbered labels and virtual_if, and nothing else")
+                "a translation may have instructions, registers, numbers, numbered labels and virtual_if, and nothing "
+                "else")
     return lines
 
 
@@ -94,7 +95,8 @@ def hidden(student, rng, variant):
         return rng.choice(("%eax", "%ebx", "%ecx", "%edx", "%esi", "%edi", "%ebp"))
 
     def arithmetic(count):
-        return [rng.choice((f"addl ${number()}, {register()}", f"cmpl {register()}, {register()}", f"subl ${number()}, {register()}",
+        return [rng.choice((f"addl ${number()}, {register()}", f"cmpl {register()}, {register()}",
+                            f"subl ${number()}, {register()}",
                             f"negl {register()}", f"incl {register()}")) for _ in range(count)]
 
     def use_of_flags():
@@ -109,7 +111,8 @@ def hidden(student, rng, variant):
              ["sti", *arithmetic(1), "pushf", "cli", *arithmetic(1), "pushf", *arithmetic(1), "popf", "popf"]]
     survive = [[*carry, what, *use_of_flags()] for carry in carries for what in changes] + [
         [*carry, "pushf", *use_of_flags(), "leal 4(%esp), %esp"] for carry in carries]
-    copied = [[*arithmetic(6), *use_of_flags(), f"leal 8({register()}), {register()}", "xorl %eax, %edx", "pushl %ecx", "popl %esi"]]
+    copied = [[*arithmetic(6), *use_of_flags(), f"leal 8({register()}), {register()}", "xorl %eax, %edx", "pushl %ecx",
+               "popl %esi"]]
     groups = {"flags": flags, "shown": shown, "taken": taken, "survive": survive, "copied": copied}
     programs = [program for group in groups.values() for program in group]
 
@@ -119,24 +122,30 @@ def hidden(student, rng, variant):
         translations = [[line for instruction in program for line in rules(instruction)] for program in programs]
         built = student.build(guest_of([program_of(lines) for lines in translations], "translated", c=True))
         done = TrapAndEmulate().run(load(built), budget=1_000_000)
-        require(done.outcome == "shutdown", f"the translated programs do not come to their end: {done.outcome}. Is the stack as it was?")
+        require(done.outcome == "shutdown", f"the translated programs do not come to their end: {done.outcome}. Is "
+                                            f"the stack as it was?")
         return bare.result, done.result, sorted(set(done.trace.by_reason()) - {"io:write"})
 
     def group(name, feedback):
         def test():
             bare, translated, noticed = results()
-            require(not noticed, f"the translation leaves for the monitor ({', '.join(noticed)}): use nothing that traps")
+            require(not noticed, f"the translation leaves for the monitor ({', '.join(noticed)}): use nothing that "
+                                 f"traps")
             for index, program in enumerate(programs):
                 if program in groups[name]:
-                    for word in range(SEEN) if name not in ("flags", "shown") else OF_IF:     # where flags survive is another check
+                    # where flags survive is another check
+                    for word in range(SEEN) if name not in ("flags", "shown") else OF_IF:
                         part = slice(4 * (SEEN * index + word), 4 * (SEEN * index + word + 1))
                         require(bare[part] == translated[part], feedback)
         return test
     return [
         graded("CLI and STI", 1, group("flags", "after CLI virtual_if is 0, after STI it is 1")),
-        graded("what PUSHF shows", 2, group("shown", "PUSHF must push the virtual IF in bit 9, and all other flags as they are")),
-        graded("what POPF takes", 2, group("taken", "POPF must take all flags, and virtual_if from bit 9 of what it pops")),
-        graded("flags survive", 2, group("survive", "carry, zero and the others must be after CLI, STI and PUSHF what they were before")),
+        graded("what PUSHF shows", 2, group("shown", "PUSHF must push the virtual IF in bit 9, and all other flags as "
+                                                     "they are")),
+        graded("what POPF takes", 2, group("taken", "POPF must take all flags, and virtual_if from bit 9 of what it "
+                                                    "pops")),
+        graded("flags survive", 2, group("survive", "carry, zero and the others must be after CLI, STI and PUSHF what "
+                                                    "they were before")),
         graded("the rest is copied", 1, group("copied", "an instruction that is none of the four is copied as it is")),
     ]
 
@@ -146,9 +155,9 @@ EXERCISE = Exercise(
     statement=STATEMENT, given=GIVEN, solution=SOLUTION, public=PUBLIC, hidden=hidden,
     hints=(
         "`movl $0, virtual_if` is all of CLI: MOV leaves the flags alone. `andl $0, virtual_if` would not.",
-        "For PUSHF execute PUSHF twice: one image is the guest's, and after you have worked on it (at `4(%esp)`) a POPF takes the "
-        "other one, so that all flags are as before.",
+        "For PUSHF execute PUSHF twice: one image is the guest's, and after you have worked on it (at `4(%esp)`) a "
+        "POPF takes the other one, so that all flags are as before.",
         "In the guest's image clear bit 9 (`andl $~0x200, 4(%esp)`) and set it if `virtual_if` is not 0.",
-        "For POPF borrow a register: push EAX, load the image from `4(%esp)`, shift it right by 9, keep one bit, store it in "
-        "`virtual_if`, pop EAX. A real POPF at the end takes the rest, and drops IF by itself.",
+        "For POPF borrow a register: push EAX, load the image from `4(%esp)`, shift it right by 9, keep one bit, "
+        "store it in `virtual_if`, pop EAX. A real POPF at the end takes the rest, and drops IF by itself.",
     ))

@@ -3,16 +3,17 @@ from pvlab import guest, monitor
 from pvlab.course.exercises.model import Exercise, graded, require, same
 
 STATEMENT = """
-A unit in the cache is left in the middle: a copied instruction faults, or an interrupt arrives. What the guest sees must
-be its own state: the EIP of *its* instruction, and *its* registers, although a sequence has borrowed some of them.
+A unit in the cache is left in the middle: a copied instruction faults, or an interrupt arrives. What the guest sees
+must be its own state: the EIP of *its* instruction, and *its* registers, although a sequence has borrowed some of
+them.
 
-While it emits code, the translator keeps two lists. In `places`, `[offset, address]` says: from this offset of the unit's
-code on, the guest is at this address. In `saved`, `[offset, names]`: from this offset on, the guest's values of these
-registers are not in the CPU but in the monitor's memory. Both lists are sorted, and their first offset is 0.
+While it emits code, the translator keeps two lists. In `places`, `[offset, address]` says: from this offset of the
+unit's code on, the guest is at this address. In `saved`, `[offset, names]`: from this offset on, the guest's values
+of these registers are not in the CPU but in the monitor's memory. Both lists are sorted, and their first offset is 0.
 
-Write `state(unit, offset, registers, memory)`. `unit` is a dict with `places` and `saved`; `offset` is where the cache was
-left; `registers` are those of the CPU (`{"eax": …, …}`), and `memory` holds what was saved, by the registers' names.
-Return `[eip, registers]`, as the guest must see them.
+Write `state(unit, offset, registers, memory)`. `unit` is a dict with `places` and `saved`; `offset` is where the
+cache was left; `registers` are those of the CPU (`{"eax": …, …}`), and `memory` holds what was saved, by the
+registers' names. Return `[eip, registers]`, as the guest must see them.
 
 **Expected result:** the three places of the check. The hidden checks take units of a running kernel.
 """
@@ -66,7 +67,8 @@ def hidden(student, rng, variant):
         eip = next(address for begin, address in reversed(places) if begin <= offset)
         names = next(names for begin, names in reversed(saved) if begin <= offset)
         wanted = [eip, {name: memory[name] if name in names else registers[name] for name in _NAMES}]
-        require(same(student.call("state", {"places": places, "saved": saved}, offset, registers, memory), wanted), feedback)
+        require(same(student.call("state", {"places": places, "saved": saved}, offset, registers, memory), wanted),
+                feedback)
 
     def copied():
         inside = [(places, saved, offset) for places, saved, size in known if len(saved) == 1 and len(places) > 2
@@ -83,9 +85,11 @@ def hidden(student, rng, variant):
         sequences = [unit for unit in known if len(unit[1]) > 1]
         for places, saved, size in rng.sample(sequences, min(8, len(sequences))):
             for begin, _ in saved:
-                right(places, saved, begin, "a register that is saved at this offset is the guest's in memory, the others in the CPU")
+                right(places, saved, begin, "a register that is saved at this offset is the guest's in memory, the "
+                                            "others in the CPU")
             right(places, saved, size - 1, "behind a sequence the registers are the CPU's again")
-    return [graded("copied code", 1, copied), graded("at the first byte", 1, begins), graded("borrowed registers", 2, borrowed)]
+    return [graded("copied code", 1, copied), graded("at the first byte", 1, begins),
+            graded("borrowed registers", 2, borrowed)]
 
 
 EXERCISE = Exercise(
@@ -94,6 +98,6 @@ EXERCISE = Exercise(
     hints=(
         "Both lists are read in the same way: the last entry whose offset is not above yours.",
         "`[entry for entry in unit[\"places\"] if entry[0] <= offset][-1]` is that entry.",
-        "Then make a new dict: for each register the value from `memory` if its name is in the list of `saved`, else from "
-        "`registers`.",
+        "Then make a new dict: for each register the value from `memory` if its name is in the list of `saved`, else "
+        "from `registers`.",
     ))

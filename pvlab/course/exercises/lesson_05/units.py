@@ -5,9 +5,9 @@ from pvlab.monitors.binary_translation import classify
 from pvlab.monitors.binary_translation.translate import read_unit
 
 STATEMENT = """
-The translator takes a unit from where the guest is about to execute: at most **twelve** instructions, or fewer if one of
-them ends it. Control flow ends a unit, because nobody knows where it goes on; a callout ends it, because the monitor
-takes over.
+The translator takes a unit from where the guest is about to execute: at most **twelve** instructions, or fewer if one
+of them ends it. Control flow ends a unit, because nobody knows where it goes on; a callout ends it, because the
+monitor takes over.
 
 Write `cut(kinds)`. `kinds` lists what a stretch of instructions is, one behind the other: `"ident"`, `"in-cache"`,
 `"rewritten"` (a jump, branch, call or return) or `"callout"`. Return the list of the units' lengths if the stretch is
@@ -76,7 +76,8 @@ def hidden(student, rng, variant):
     def ends():
         for last in ("rewritten", "callout"):
             one, other = rng.randrange(0, 10), rng.randrange(0, 10)
-            right([*plain(one), last, *plain(other), last], [one + 1, other + 1], f"an instruction that is {last} is the last of its unit")
+            right([*plain(one), last, *plain(other), last], [one + 1, other + 1],
+                  f"an instruction that is {last} is the last of its unit")
 
     def twelve():
         for rest in (0, 1, rng.randrange(2, 11)):
@@ -101,6 +102,7 @@ EXERCISE = Exercise(
     statement=STATEMENT, solution=SOLUTION, public=PUBLIC, hidden=hidden,
     hints=(
         "Count instructions. When does the count go back to 0?",
-        "Append the count and begin anew after an instruction that is `\"rewritten\"` or `\"callout\"`, and after the twelfth.",
+        "Append the count and begin anew after an instruction that is `\"rewritten\"` or `\"callout\"`, and after the "
+        "twelfth.",
         "What is left at the end is a unit, too, unless the count is 0.",
     ))

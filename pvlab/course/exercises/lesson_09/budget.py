@@ -33,7 +33,8 @@ def exits(n, **parameters):
 
 SOLUTION = """
 ### BEGIN SOLUTION
-chosen = {"depth": {{depth}}, "suppression": "{{suppression}}", "indirect": "{{indirect}}", "moderation": {{moderation}}}
+chosen = {"depth": {{depth}}, "suppression": "{{suppression}}", "indirect": "{{indirect}}",
+          "moderation": {{moderation}}}
 ### END SOLUTION
 """
 
@@ -51,8 +52,10 @@ with pvlab.check("ex09-budget") as check:
     check.that("packets received", spent <= {{received}}, f"{spent:.3g} exits for a packet")
 """
 
-# budget of a packet sent: the weakest suppression that meets it (measured: none 3, flags 2, event-idx 0.0208 and 0.0104)
-_SENT = {0: ("2.5", "flags", "no"), 1: ("0.05", "event-idx", "no"), 2: ("0.015", "event-idx", "yes"), 3: ("2.0", "flags", "no"),
+# Budgets of a packet sent, with the weakest suppression that meets each. Measured: none 3, flags 2, event-idx 0.0208
+# and, with indirect descriptors, 0.0104.
+_SENT = {0: ("2.5", "flags", "no"), 1: ("0.05", "event-idx", "no"), 2: ("0.015", "event-idx", "yes"),
+         3: ("2.0", "flags", "no"),
          4: ("0.02", "event-idx", "yes")}
 
 
@@ -83,14 +86,16 @@ def hidden(student, rng, variant):
 
     def value(name, kind, low=0, high=0):
         answer = student.value("chosen")
-        require(type(answer) is dict and type(answer.get(name)) is kind, f"chosen must have '{name}', of type {kind.__name__}")
+        require(type(answer) is dict and type(answer.get(name)) is kind,
+                f"chosen must have '{name}', of type {kind.__name__}")
         require(kind is str or low <= answer[name] <= high, f"{name} must be from {low} to {high}")
         return answer[name]
 
     def sector():
         depth = value("depth", int, 1, 128)
         require(measured(depth * rounds, workload="disk-read", device="virtio", depth=depth) <= known["sector"],
-                "with this depth a sector costs more exits than the budget has: three exits are shared by so many sectors")
+                "with this depth a sector costs more exits than the budget has: three exits are shared by so many "
+                "sectors")
 
     def least_depth():
         sector()
@@ -110,8 +115,9 @@ def hidden(student, rng, variant):
             moderation = value("moderation", int, 0, 10_000)
             spent = measured(10 * rounds * variant["packets"], workload="net-receive", device="e1000",
                              gap=1000 * variant["gap"], moderation=moderation)
-            require(spent <= known["received"] + 1e-9, "with this moderation a packet costs more exits than the budget has: 1 for "
-                                                       "its buffer, and 5 for an interrupt, which some packets share")
+            require(spent <= known["received"] + 1e-9, "with this moderation a packet costs more exits than the "
+                                                       "budget has: 1 for its buffer, and 5 for an interrupt, which "
+                                                       "some packets share")
             require(not least or moderation <= 1.02 * known["moderation"], "a shorter moderation meets the budget, too")
         return test
     return [graded("depth", 1, sector), graded("no more depth than needed", 1, least_depth),
@@ -125,8 +131,8 @@ EXERCISE = Exercise(
     stub='chosen = {"depth": None, "suppression": None, "indirect": None, "moderation": None}',
     hints=(
         "Sectors: a batch of `depth` requests has three exits together, one kick and two of an interrupt.",
-        "So `3 / depth` must not be above the budget. For packets sent, the lesson's table has the four values: measure "
-        "them with `exits(384, …)`.",
-        "Packets received: each has 1 exit, and each interrupt 5. With one packet each g microseconds and an interrupt each m, "
-        "that is `1 + 5 * g / m`. Solve for m.",
+        "So `3 / depth` must not be above the budget. For packets sent, the lesson's table has the four values: "
+        "measure them with `exits(384, …)`.",
+        "Packets received: each has 1 exit, and each interrupt 5. With one packet each g microseconds and an "
+        "interrupt each m, that is `1 + 5 * g / m`. Solve for m.",
     ))

@@ -17,17 +17,17 @@ Now the ring itself. The driver has put its chains into memory and raised its in
 - `available`: a dict with `flags`, `index` and `ring`, a list of `size` heads;
 - `taken`: how many chains the device has taken so far.
 
-`index` and `taken` are 16-bit counters that begin again at 0 after 65,535. The chains from `taken` up to `index` wait, and
-the head of chain number k stands in `ring[k % size]`. Return
+`index` and `taken` are 16-bit counters that begin again at 0 after 65,535. The chains from `taken` up to `index`
+wait, and the head of chain number k stands in `ring[k % size]`. Return
 
-- `{"chains": [{"head": …, "parts": [[address, length, writes], …]}, …]}`: all that wait, in order, with `writes` True or
-  False;
+- `{"chains": [{"head": …, "parts": [[address, length, writes], …]}, …]}`: all that wait, in order, with `writes` True
+  or False;
 - `{"broken": why}`, a sentence of yours, where the driver has broken the rules: more chains wait than the queue has
   entries; a head or `next` is no descriptor of the table; a chain is a loop (it has more parts than the table); a part
   that the device reads comes after one that it writes.
 
-**Expected result:** four rings of the check, and then the kernel reads its disk by your code. The hidden checks have other
-rings, and drivers that lie.
+**Expected result:** four rings of the check, and then the kernel reads its disk by your code. The hidden checks have
+other rings, and drivers that lie.
 """
 
 GIVEN = """
@@ -86,7 +86,7 @@ def truth(size: int, table: list, available: dict, taken: int) -> list | None:
     queue.size, queue.descriptors, queue.driver, queue.device = size, 0x10000, 0xA0000, 0xC0000
     memory.write(queue.descriptors, b"".join(struct.pack("<QIHH", *entry) for entry in table))
     memory.write(queue.driver, struct.pack(f"<{2 + size}H", available["flags"], available["index"], *available["ring"]))
-    queue.enable(Dma(memory), 0)
+    queue.enable(Dma(memory))
     queue.next_available = taken
     try:
         heads = [available["ring"][(taken + i) % size] for i in range(queue.waiting())]
@@ -127,14 +127,15 @@ def hidden(student, rng, variant):
     def several():
         for size in (8, 64, 256):
             count = rng.randrange(2, size // 2)
-            right(honest(rng, size, count, rng.randrange(10_000)), "several chains wait, from taken up to index, round the end of the ring")
+            right(honest(rng, size, count, rng.randrange(10_000)),
+                  "several chains wait, from taken up to index, round the end of the ring")
 
     def wrapped():
         one()
         for _ in range(3):
             count = rng.randrange(3, 8)
-            right(honest(rng, 16, count, 65536 - rng.randrange(1, count)), "index and taken begin again at 0: take their difference "
-                                                                           "modulo 65,536")
+            right(honest(rng, 16, count, 65536 - rng.randrange(1, count)),
+                  "index and taken begin again at 0: take their difference modulo 65,536")
 
     def spoiled(change, feedback):
         def test():
@@ -168,13 +169,15 @@ def hidden(student, rng, variant):
             of = guest("kernel", workload=workload, device="virtio", n=rng.randrange(6, 16), depth=rng.randrange(2, 6))
             bare = Native().run(of)
             run = DiskBy(take=lambda *arguments: student.call("take", *arguments)).run(of, 3 * bare.instructions)
-            require((run.outcome, run.digest) == (bare.outcome, bare.digest), f"{workload} does not leave the same bytes as on the "
-                                                                             f"bare machine: it ends in '{run.outcome}'")
+            require((run.outcome, run.digest) == (bare.outcome, bare.digest),
+                    f"{workload} does not leave the same bytes as on the bare machine: it ends in '{run.outcome}'")
     return [
-        graded("one chain", 1, one), graded("several chains", 1, several), graded("counters that begin again", 1, wrapped),
+        graded("one chain", 1, one), graded("several chains", 1, several),
+            graded("counters that begin again", 1, wrapped),
         graded("a kernel's disk", 2, kernel),
         graded("loops", 1, spoiled(loop, "a chain that is a loop must be refused, and must not be followed for ever")),
-        graded("descriptors that are not there", 1, spoiled(outside, "a head or next outside the table must be refused")),
+        graded("descriptors that are not there", 1,
+               spoiled(outside, "a head or next outside the table must be refused")),
         graded("an index that jumps", 1, spoiled(jump, "more chains than the queue has entries must be refused")),
         graded("parts in the wrong order", 1, spoiled(order, "a part to read after one to write must be refused")),
     ]
@@ -184,10 +187,10 @@ EXERCISE = Exercise(
     id="ex09-chains", title="The device side of a virtqueue", points=9, minutes=75,
     statement=STATEMENT, given=GIVEN, solution=SOLUTION, public=PUBLIC, hidden=hidden,
     hints=(
-        "First the count: `(available[\"index\"] - taken) % 65536`. Then a loop over the chains, and inside it a loop along "
-        "each chain.",
-        "Along a chain: take `address, length, flags, following = table[number]`; append; stop if flag 1 is not set; else go "
-        "on with `number = following`.",
-        "Four things are refused. Before the loop: `count > size`. In it, before the table is read: `number >= size`, and "
-        "`len(parts) == size` (a loop). After it is read: the last part was written, and this one is not.",
+        "First the count: `(available[\"index\"] - taken) % 65536`. Then a loop over the chains, and inside it a loop "
+        "along each chain.",
+        "Along a chain: take `address, length, flags, following = table[number]`; append; stop if flag 1 is not set; "
+        "else go on with `number = following`.",
+        "Four things are refused. Before the loop: `count > size`. In it, before the table is read: `number >= size`, "
+        "and `len(parts) == size` (a loop). After it is read: the last part was written, and this one is not.",
     ))

@@ -6,9 +6,9 @@ With the event index, each side of a virtqueue writes into the ring *from which 
 other side must then ask, whenever its own index has gone up: was that entry passed just now?
 
 Write `wanted(event, before, now)`. All three are 16-bit counters that run from 0 to 65,535 and then begin again at 0.
-`before` is the index when this was last asked, `now` the index of today; between the two, the entries numbered `before`,
-`before + 1`, … `now - 1` were added (modulo 65,536), at most 32,768 of them. Return `True` if the entry with the number
-`event` is among them, else `False`.
+`before` is the index when this was last asked, `now` the index of today; between the two, the entries numbered
+`before`, `before + 1`, … `now - 1` were added (modulo 65,536), at most 32,768 of them. Return `True` if the entry
+with the number `event` is among them, else `False`.
 
 **Expected result:** the six cases of the check. The hidden checks have thousands, most of them where the counters begin
 again.
@@ -48,15 +48,16 @@ def hidden(student, rng, variant):
 
     def usual():
         for _ in range(20):
-            right(around(rng.randrange(3, 30_000), rng.randrange(1, 300)), "of the entries before, …, now - 1 both ends count: "
-                                                                           "before does, now does not")
+            right(around(rng.randrange(3, 30_000), rng.randrange(1, 300)),
+                  "of the entries before, …, now - 1 both ends count: before does, now does not")
 
     def wrapped():
         usual()
         for _ in range(20):
             count = rng.randrange(2, 300)
-            right(around(65536 - rng.randrange(1, count), count), "where the counters begin again at 0, compare differences "
-                                                                  "modulo 65,536, and not the numbers themselves")
+            right(around(65536 - rng.randrange(1, count), count),
+                  "where the counters begin again at 0, compare differences modulo 65,536, and not the numbers "
+                                                                  "themselves")
 
     def nothing():
         usual()
@@ -71,8 +72,8 @@ EXERCISE = Exercise(
     statement=STATEMENT, solution=SOLUTION, public=PUBLIC, hidden=hidden,
     hints=(
         "Forget about 16 bits first: `before <= event < now`. Where does it go wrong?",
-        "How far is the event behind `before`? How far is `now`? Both are differences, and modulo 65,536 they are right "
-        "wherever the counters stand: `(now - before) % 65536`.",
+        "How far is the event behind `before`? How far is `now`? Both are differences, and modulo 65,536 they are "
+        "right wherever the counters stand: `(now - before) % 65536`.",
         "`(event - before) % 65536 < (now - before) % 65536`. (Linux and the specification turn it round: "
         "`now - event - 1 < now - before`.)",
     ))

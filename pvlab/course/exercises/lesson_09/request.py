@@ -10,9 +10,9 @@ A request of a virtio disk begins with a header of 16 bytes, all little-endian: 
 matter, 8 bytes *sector*. Data follow, and one byte of status for the device to write. Decide what the device does:
 write `serve(request, disk)`.
 
-`request` is a dict: `header` (a list of 16 bytes), `given` (how many bytes of data the driver gives behind it) and `room`
-(how many bytes there are for the device to fill, the status left out). `disk` has `sectors`, its size, and `read_only`.
-A sector has 512 bytes. Return a dict with `status`, `move`, `sector` and `count` (in sectors):
+`request` is a dict: `header` (a list of 16 bytes), `given` (how many bytes of data the driver gives behind it) and
+`room` (how many bytes there are for the device to fill, the status left out). `disk` has `sectors`, its size, and
+`read_only`. A sector has 512 bytes. Return a dict with `status`, `move`, `sector` and `count` (in sectors):
 
 | type | what | status | move |
 |---|---|---|---|
@@ -21,9 +21,9 @@ A sector has 512 bytes. Return a dict with `status`, `move`, `sector` and `count
 | 4 | flush | 0 | `None` |
 | any other | not supported | 2 | `None` |
 
-Status 1 (an I/O error), and no move, is the answer to a read or write that is not of whole sectors, that goes beyond the
-disk's end, to a write to a disk that is read-only, to a read that also gives data and to a write that also has room.
-Where nothing moves, `sector` and `count` are 0.
+Status 1 (an I/O error), and no move, is the answer to a read or write that is not of whole sectors, that goes beyond
+the disk's end, to a write to a disk that is read-only, to a read that also gives data and to a write that also has
+room. Where nothing moves, `sector` and `count` are 0.
 
 **Expected result:** the kernel writes six sectors to your disk and reads six from it as on the bare machine. The hidden
 checks send other requests, honest and not.
@@ -84,8 +84,10 @@ def hidden(student, rng, variant):
     def moves():
         for count in (1, rng.randrange(2, 9)):
             sector = rng.randrange(sectors - count)
-            says("a read of whole sectors on the disk is carried out", (0, "read", sector, count), 0, sector, room=512 * count)
-            says("a write of whole sectors on the disk is carried out", (0, "write", sector, count), 1, sector, given=512 * count)
+            says("a read of whole sectors on the disk is carried out", (0, "read", sector, count), 0, sector,
+                 room=512 * count)
+            says("a write of whole sectors on the disk is carried out", (0, "write", sector, count), 1, sector,
+                 given=512 * count)
         says("a request may end with the disk's last sector", (0, "read", sectors - 3, 3), 0, sectors - 3, room=1536)
 
     def kernel():
@@ -93,8 +95,8 @@ def hidden(student, rng, variant):
             of = guest("kernel", workload=workload, device="virtio", n=rng.randrange(5, 12), depth=rng.randrange(1, 4))
             bare = Native().run(of)
             run = DiskBy(serve=lambda *arguments: student.call("serve", *arguments)).run(of, 3 * bare.instructions)
-            require((run.outcome, run.digest) == (bare.outcome, bare.digest), f"{workload} does not leave the same bytes as on the bare "
-                                                                             f"machine: it ends in '{run.outcome}'")
+            require((run.outcome, run.digest) == (bare.outcome, bare.digest),
+                    f"{workload} does not leave the same bytes as on the bare machine: it ends in '{run.outcome}'")
 
     def others():
         moves()
@@ -114,9 +116,12 @@ def hidden(student, rng, variant):
         says("a write to a disk that is read-only is an I/O error", (1, None, 0, 0), 1, 1, given=512,
              on=disk | {"read_only": True})
         says("a disk that is read-only can be read", (0, "read", 1, 1), 0, 1, room=512, on=disk | {"read_only": True})
-        says("a read that also gives data is an I/O error, and so is a write with room", (1, None, 0, 0), 0, 1, given=512, room=512)
-        says("a read that also gives data is an I/O error, and so is a write with room", (1, None, 0, 0), 1, 1, given=512, room=512)
-    return [graded("reads and writes", 1, moves), graded("a kernel's disk", 1, kernel), graded("flush and other types", 1, others),
+        says("a read that also gives data is an I/O error, and so is a write with room", (1, None, 0, 0), 0, 1,
+             given=512, room=512)
+        says("a read that also gives data is an I/O error, and so is a write with room", (1, None, 0, 0), 1, 1,
+             given=512, room=512)
+    return [graded("reads and writes", 1, moves), graded("a kernel's disk", 1, kernel),
+            graded("flush and other types", 1, others),
             graded("the disk's end", 1, bounds), graded("requests of a wrong form", 2, forms)]
 
 
@@ -125,8 +130,8 @@ EXERCISE = Exercise(
     statement=STATEMENT, given=GIVEN, solution=SOLUTION, public=PUBLIC, hidden=hidden,
     hints=(
         "`int.from_bytes(bytes(header[:4]), \"little\")` is the type, and the same with `header[8:]` the sector.",
-        "Put what is common first: for a read `size` is `room` and the other is `given`; for a write the other way round. Then "
-        "one condition decides about status 1.",
-        "Status 1 if `size % 512`, or if the other is not 0, or if `sector + size // 512 > disk[\"sectors\"]`, or for a write "
-        "if the disk is read-only.",
+        "Put what is common first: for a read `size` is `room` and the other is `given`; for a write the other way "
+        "round. Then one condition decides about status 1.",
+        "Status 1 if `size % 512`, or if the other is not 0, or if `sector + size // 512 > disk[\"sectors\"]`, or for "
+        "a write if the disk is read-only.",
     ))
