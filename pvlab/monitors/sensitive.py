@@ -44,7 +44,8 @@ def pushf(vcpu: VirtualCpu, instruction: Instruction) -> None:
 
 
 def popf(vcpu: VirtualCpu, instruction: Instruction) -> None:
-    """POPF sets IF where CPL <= IOPL, IOPL in ring 0, and neither elsewhere: without a word (Intel SDM vol. 2)."""
+    """POPF sets IF where CPL <= IOPL, IOPL in ring 0, and neither elsewhere: without a word. It always clears RF (Intel SDM
+    vol. 2)."""
     stack = segments.current_stack(vcpu, instruction.wide, vcpu.cpl == 3)
     image, cpl, eflags = stack.pop(), vcpu.cpl, vcpu.eflags
     mask = c.ARITHMETIC | c.DF | c.TF | c.NT | c.AC | 1 << 21
@@ -52,7 +53,7 @@ def popf(vcpu: VirtualCpu, instruction: Instruction) -> None:
     mask |= c.IF if cpl <= eflags >> 12 & 3 else 0
     if not instruction.wide:
         mask &= 0xFFFF
-    vcpu.eflags = eflags & ~mask | image & mask
+    vcpu.eflags = eflags & ~mask & ~c.RF | image & mask
     vcpu.regs[c.ESP] = stack.esp
 
 
