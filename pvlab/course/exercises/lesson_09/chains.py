@@ -86,7 +86,7 @@ def truth(size: int, table: list, available: dict, taken: int) -> list | None:
     queue.size, queue.descriptors, queue.driver, queue.device = size, 0x10000, 0xA0000, 0xC0000
     memory.write(queue.descriptors, b"".join(struct.pack("<QIHH", *entry) for entry in table))
     memory.write(queue.driver, struct.pack(f"<{2 + size}H", available["flags"], available["index"], *available["ring"]))
-    queue.enable(Dma(memory), 0)
+    queue.enable(Dma(memory))
     queue.next_available = taken
     try:
         heads = [available["ring"][(taken + i) % size] for i in range(queue.waiting())]
