@@ -118,6 +118,41 @@ def test_a_guest_cannot_write_to_the_terminal(pvlab, tmp_path):
 
 # Comparisons
 
+DISK = bytes(range(256)) * 64          # 32 sectors
+
+
+@pytest.mark.parametrize("mode, changed", [("", True), (":cow", False), (":ro", False)])
+def test_a_disk_of_ones_own(answer, tmp_path, mode, changed):
+    (tmp_path / "disk").write_bytes(DISK)
+    shown = answer("run kernel -p workload=disk-write -p device=virtio -p n=2 --disk", f"{tmp_path / 'disk'}{mode}")
+    assert ((tmp_path / "disk").read_bytes() != DISK) is changed
+    assert ("panic" in shown["output"]) is (mode == ":ro")
+
+
+def test_each_run_of_a_comparison_finds_the_disk_as_it_was(answer, tmp_path):
+    (tmp_path / "disk").write_bytes(DISK)
+    shown = answer("compare kernel -p workload=disk-write -p device=ata-rep -p n=2 --disk", tmp_path / "disk")
+    assert all(shown["faithful"].values()) and (tmp_path / "disk").read_bytes() == DISK
+
+
+def test_packets_are_captured(pvlab, tmp_path):
+    assert pvlab("run kernel -p workload=net-send -p n=3 --pcap", tmp_path / "sent.pcap")[0] == 0
+    assert len((tmp_path / "sent.pcap").read_bytes()) == 24 + 3 * (16 + 60)
+
+
+@pytest.mark.parametrize("line, message", [
+    ("--disk missing.img", "disk image missing.img: No such file or directory"),
+    ("--disk short.img", "disk image short.img: 100 bytes are not whole sectors of 512"),
+    ("--disk short.img:rw", "disk image short.img:rw: No such file or directory"),
+    ("--pcap missing/x.pcap", "capture file missing/x.pcap: No such file or directory"),
+    ("-p workload=net-send -p device=ata", "device=ata: must be one of e1000, virtio for workload=net-send"),
+    ("-p device=ata", "device=ata: there is no such parameter for workload=syscall")])
+def test_devices_that_cannot_be(pvlab, tmp_path, monkeypatch, line, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "short.img").write_bytes(bytes(100))
+    assert pvlab(f"run kernel {line}") == (2, "", f"pvlab: {message}\n")
+
+
 def test_compare_as_json(answer):
     result = answer("compare hello --monitors native,trap-and-emulate")
     assert set(result) == {"guest", "runs", "faithful"}

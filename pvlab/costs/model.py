@@ -58,7 +58,8 @@ class Cell:
 
     def rank(self, kind: str, reason: str, technique: str) -> int:
         """0 if the cell does not price this; else higher the more closely it was made for it."""
-        if kind != self.kind or not (reason in self.reasons or self.reasons == ("*",)):
+        every = self.reasons == ("*",) and reason != "world-switch"     # that is none of the guest's own exits
+        if kind != self.kind or not (reason in self.reasons or every):
             return 0
         if self.techniques and technique not in self.techniques:
             return 0

@@ -180,7 +180,8 @@ def bill(run: Run, model: str | CostModel) -> Bill:
     happened = {"exit": run.trace.exits.counts()}
     if run.monitor in DIRECT:
         happened |= {"event": run.trace.events.counts(), "access": _directions(run.trace.accesses)}
-    lines = [Line(kind, reason, count, model.cell(kind, reason, run.monitor))
+    technique = run.monitor.partition(",")[0]       # "trap-and-emulate, hosted" is that technique
+    lines = [Line(kind, reason, count, model.cell(kind, reason, technique))
              for kind, counts in happened.items() for reason, count in counts.items()]
     lines.sort(key=lambda line: (-line.cycles, -line.count, line.key))
     return Bill(model, run, round(run.instructions * model.guest_cpi), tuple(lines))

@@ -15,7 +15,7 @@ ICR, ITR, ICS, IMS, IMC = 0x00C0, 0x00C4, 0x00C8, 0x00D0, 0x00D8
 RCTL, TCTL, MTA, RA = 0x0100, 0x0400, 0x5200, 0x5400
 RDBAL, RDBAH, RDLEN, RDH, RDT = 0x2800, 0x2804, 0x2808, 0x2810, 0x2818
 TDBAL, TDBAH, TDLEN, TDH, TDT = 0x3800, 0x3804, 0x3808, 0x3810, 0x3818
-TXDW, TXQE, LSC, RXDMT0, RXO, RXT0 = 0x01, 0x02, 0x04, 0x10, 0x40, 0x80       # causes of interrupts
+TXDW, TXQE, RXDMT0, RXO, RXT0 = 0x01, 0x02, 0x10, 0x40, 0x80                 # causes of interrupts
 RESET, LINK_UP = 1 << 26, 0x40                                                 # CTRL
 UP_AT_A_GIGABIT = 0x83                                                         # STATUS: full duplex, link up, 1000 Mb/s
 ENABLE, PROMISCUOUS, ALL_MULTICAST, BROADCAST = 2, 8, 0x10, 0x8000             # RCTL; TCTL has ENABLE, too
@@ -210,6 +210,9 @@ class E1000:
                 if not frame:
                     break
         if causes:
+            entries = registers[RDLEN] // 16
+            if (registers[RDT] - registers[RDH]) % entries <= entries >> 1 + (registers[RCTL] >> 8 & 3):
+                causes |= RXDMT0       # few buffers are left
             self._raise(causes)
 
     def _accepts(self, frame: bytes) -> bool:

@@ -16,14 +16,14 @@ from pvlab.devices.virtio.block import VirtioBlock
 from pvlab.devices.virtio.console import VirtioConsole
 from pvlab.devices.virtio.entropy import VirtioEntropy
 from pvlab.devices.virtio.mmio import SIZE as VIRTIO_SIZE
-from pvlab.devices.virtio.mmio import Worker
+from pvlab.devices.virtio.mmio import VirtioMmio, Worker
 from pvlab.devices.virtio.network import VirtioNetwork
 
 # Interrupt lines of a PC, and what is left for virtio.
 TIMER_LINE, UART_LINE, E1000_LINE, ATA_LINE = 0, 4, 11, 14
 BLOCK_LINE, NETWORK_LINE, CONSOLE_LINE, ENTROPY_LINE, BALLOON_LINE = 5, 10, 9, 12, 15
-VIRTIO_BASE = 0xFEB0_0000      # where QEMU's `microvm` has virtio-mmio, a device every 512 bytes
-E1000_BASE = 0xFEBC_0000       # where QEMU's PC firmware puts the card's registers; here it is no PCI device
+VIRTIO_BASE, SLOTS = 0xFEB0_0000, 8     # where QEMU's `microvm` has virtio-mmio, a device every 512 bytes
+E1000_BASE = 0xFEBC_0000                # where QEMU's PC firmware puts the card's registers; here it is no PCI device
 MAC = bytes.fromhex("525400123456")
 # The host's thread behind virtio-net sends 158,100 packets a second, as measured by Maffione (2013) in QEMU with KVM on
 # an i5-2450M: 6,325 ns each. How long it takes to wake up is an assumption, and so is the disk's time for a request.
@@ -66,6 +66,10 @@ class Pc:
         self._virtio(2, VirtioConsole(output.extend, memory, self.line(CONSOLE_LINE)))
         self._virtio(3, VirtioEntropy(memory, self.line(ENTROPY_LINE)))
         self._virtio(4, VirtioBalloon(memory, self.line(BALLOON_LINE)))
+        for slot in range(SLOTS):      # a driver that looks for devices finds that there is none: number 0
+            if self.mmio.find(VIRTIO_BASE + slot * VIRTIO_SIZE) is None:
+                self._virtio(slot, VirtioMmio(memory, lambda level: None))
+        self.mmio.used = False
 
     def _at_ports(self, device, *ports: int) -> None:
         self.ports.attach(device, *ports)

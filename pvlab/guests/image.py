@@ -15,6 +15,7 @@ LOWEST = {"x86": 1 << 20,      # below lie the boot information and, on a PC, th
           "s390x": 0}          # an image may bring its own low core; Linux and kvm-unit-tests begin at 64 KiB
 # (ELF class, little-endian, machine) of what the lab has a machine for.
 _ARCHITECTURES = {(32, True, "EM_386"): "x86", (64, False, "EM_S390"): "s390x"}
+_R_390_RELATIVE = 12
 # A symbol-table entry without what is not read here: name, value, info, section; 64-bit: name, info, section, value.
 _SYMBOL = {32: "<II4xBxH", 64: ">IBxHQ8x"}
 
@@ -84,8 +85,10 @@ def _load(data: bytes, memory: int) -> Image:
     entry = _physical(elf["e_entry"], 1, places)
     if entry is None:
         raise GuestError(f"the entry point {elf['e_entry']:#x} lies in none of its segments")
-    return Image(entry=entry, end=segments[-1][0] + segments[-1][3],
-                 segments=[(at, data[offset:offset + stored], size) for at, offset, stored, size in segments],
+    contents = [(at, data[offset:offset + stored], size) for at, offset, stored, size in segments]
+    if elf["e_type"] == "ET_DYN":
+        contents = _relocated(elf, contents, places)
+    return Image(entry=entry, end=segments[-1][0] + segments[-1][3], segments=contents,
                  symbols=_symbols(elf, data), result=_result(elf, places), arch=arch)
 
 
@@ -97,7 +100,7 @@ def _check_header(elf, size: int) -> str:
         order = "little" if elf.little_endian else "big"
         raise GuestError(f"for another machine: {describe_e_machine(elf['e_machine'])}, {elf.elfclass}-bit, "
                          f"{order}-endian; guests here are for the 32-bit Intel 80386 or for IBM S/390, 64-bit")
-    if elf["e_type"] != "ET_EXEC":
+    if elf["e_type"] != "ET_EXEC" and (arch, elf["e_type"]) != ("s390x", "ET_DYN"):
         raise GuestError(f"not an executable but of type {elf['e_type']} (link it statically, at fixed addresses)")
     sizes = (32, 40) if elf.elfclass == 32 else (56, 64)
     tables = (("program", elf["e_phoff"], elf["e_phnum"], elf["e_phentsize"], sizes[0]),
@@ -109,6 +112,21 @@ def _check_header(elf, size: int) -> str:
         if end > size:
             raise GuestError(f"a truncated ELF file (its {what} headers end at byte {end} of {size})")
     return arch
+
+
+def _relocated(elf, contents: list[tuple[int, bytes, int]], places) -> list[tuple[int, bytes, int]]:
+    """A position-independent image, loaded where it was linked, as QEMU loads one: its pointers are put in."""
+    made = [(at, bytearray(content.ljust(size, b"\0")), size) for at, content, size in contents]
+    for section in elf.iter_sections("SHT_RELA") if elf["e_shnum"] else ():
+        for entry in section.iter_relocations():
+            if entry["r_info_type"] != _R_390_RELATIVE:
+                raise GuestError(f"a relocation of type {entry['r_info_type']}: only relative ones can be carried out")
+            physical = _physical(entry["r_offset"], 8, places)
+            if physical is None:
+                raise GuestError(f"a relocation of {entry['r_offset']:#x}, which lies in no loaded segment")
+            at, content, _ = next(each for each in made if each[0] <= physical < each[0] + each[2])
+            content[physical - at:physical - at + 8] = (entry["r_addend"] & (1 << 64) - 1).to_bytes(8, "big")
+    return [(at, bytes(content), size) for at, content, size in made]
 
 
 def _physical(address: int, size: int, places: list[tuple[int, int, int]]) -> int | None:

@@ -210,7 +210,8 @@ void pvlab_on_block(void *uc, u64 address, u32 size, struct state *s)
         b->address = address;
         b->size = size;
         s->extra += TRANSLATION;
-        if (s->extra >= s->stop_extra) {
+        due |= s->extra >= s->stop_extra;
+        if (due && !cached) {
             stop(uc, s, DEADLINE);
             return;
         }

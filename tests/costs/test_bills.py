@@ -104,3 +104,10 @@ def test_guest_cycles_follow_the_models_assumption():
     model = replace(cost_model("vmx-merom-2006"), guest_cpi=1.5)
     found = bill(make_run(instructions=3), model)
     assert found.guest == 4 and "1.5 cycles" in found.note
+
+
+def test_a_world_switch_is_no_exit_that_hardware_was_measured_for():
+    """A hosted monitor's technique is the same; what its host takes was not published."""
+    hosted = make_run("trap-and-emulate, hosted", {"io:write": 3, "world-switch": 2})
+    found = hosted.bill("vmx-sandybridge-2011")
+    assert found.by_reason == {"io:write": 3 * 784} and found.unpriced == {"io:write (monitor)": 3, "world-switch": 2}

@@ -179,6 +179,15 @@ def test_a_large_frame_takes_several_buffers(host):
     assert [status for _, status in parts] == [1, 1, 3]
 
 
+@pytest.mark.parametrize("threshold, after", [(0, 3), (1, 5)])
+def test_a_cause_tells_that_buffers_run_out(host, threshold, after):
+    """With seven buffers in a ring of eight, half of the ring is left after three frames, a quarter after five."""
+    host.start(control=e.ENABLE | threshold << 8)
+    for i in range(1, 7):
+        host.port.deliver(packet(i, 60, MAC))
+        assert bool(host.get(e.ICR) & e.RXDMT0) is (i >= after)
+
+
 @pytest.mark.parametrize("to, control, accepted", [
     (MAC, 0, True), (b"\x02else.", 0, False), (b"\x02else.", e.PROMISCUOUS, True), (b"\xff" * 6, e.BROADCAST, True),
     (b"\xff" * 6, 0, False), (b"\x01mult.", 0, False), (b"\x01mult.", e.ALL_MULTICAST, True)])

@@ -3,14 +3,14 @@ import pytest
 
 import pvlab
 from pvlab.guests.catalogue import WORKLOADS
-from pvlab.monitors import Native, TrapAndEmulate
+from pvlab.monitors import BinaryTranslation, Native, TrapAndEmulate
 
 FAITHFUL = [workload for workload in WORKLOADS if workload != "interrupt-flags"]
 
 
-def both(name, **parameters):
+def both(name, monitor=TrapAndEmulate, **parameters):
     guest = pvlab.guest(name, **parameters)
-    return Native().run(guest), TrapAndEmulate().run(guest)
+    return Native().run(guest), monitor().run(guest)
 
 
 def happened(log):
@@ -18,9 +18,10 @@ def happened(log):
 
 
 @pytest.mark.parametrize("n", [1, 50])
-@pytest.mark.parametrize("workload", FAITHFUL)
-def test_trap_and_emulate_is_faithful_where_nothing_sensitive_is_silent(workload, n):
-    native, emulated = both("kernel", workload=workload, n=n)
+@pytest.mark.parametrize("monitor, workload", [
+    *((TrapAndEmulate, workload) for workload in FAITHFUL), *((BinaryTranslation, workload) for workload in WORKLOADS)])
+def test_a_technique_is_faithful_where_nothing_sensitive_is_silent_to_it(monitor, workload, n):
+    native, emulated = both("kernel", monitor, workload=workload, n=n)
     assert (native.outcome, native.digest, native.output) == (emulated.outcome, emulated.digest, emulated.output)
     assert native.instructions == emulated.instructions
     assert happened(native.trace.accesses) == happened(emulated.trace.accesses)
@@ -30,8 +31,9 @@ def test_trap_and_emulate_is_faithful_where_nothing_sensitive_is_silent(workload
         assert happened(native.trace.events) == happened(emulated.trace.events)
 
 
-def test_hello_is_faithful():
-    native, emulated = both("hello")
+@pytest.mark.parametrize("monitor", [TrapAndEmulate, BinaryTranslation])
+def test_hello_is_faithful(monitor):
+    native, emulated = both("hello", monitor)
     assert (native.outcome, native.digest, native.instructions) == (
         emulated.outcome, emulated.digest, emulated.instructions)
 
@@ -55,6 +57,12 @@ def test_what_the_sensitive_instructions_show_differs():
     differing = {name for name in seen if seen[name] != shown[name]}
     assert {"sgdt", "sidt", "sldt", "str", "pushf", "popf", "push-cs", "mov-from-cs"} <= differing
     assert {"pop-es", "mov-to-es", "jmp-far", "int"}.isdisjoint(differing), "these trap, and are emulated"
+
+
+def test_what_the_sensitive_instructions_show_is_the_same_under_translation():
+    native, translated = both("sensitive", BinaryTranslation)
+    assert (native.outcome, native.text, native.digest) == (translated.outcome, translated.text, translated.digest)
+    assert native.instructions == translated.instructions
 
 
 def test_two_runs_of_one_guest_are_the_same_to_the_record():

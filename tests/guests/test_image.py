@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pvlab.guests import GuestError, guest, load_image, toolchain
 from pvlab.guests.catalogue import CATALOGUE
 from pvlab.guests.toolchain import HERE, build_guest
+from pvlab.monitors import Cp
 
 
 def built(name):
@@ -118,6 +119,30 @@ def test_another_machines_program(tmp_path):
                     "-o", program], check=True, capture_output=True)
     with pytest.raises(GuestError, match="for another machine: AArch64, 64-bit, little-endian"):
         guest(program)
+
+
+def test_a_position_independent_program_for_s390x(tmp_path):
+    """Loaded where it was linked, its pointers put in; for the x86 it stays refused."""
+    source, program = tmp_path / "z.c", tmp_path / "z.elf"
+    source.write_text("""
+        static int answer = 42;
+        int *volatile where = &answer;
+        void _start(void) { __asm__ volatile("lgr %%r2, %0\\n svc 0" : : "d"((long)*where) : "2"); }
+    """)
+    for target, works in (("s390x-freestanding-none", True), ("x86-freestanding-none", False)):
+        if not works:
+            source.write_text("void _start(void) { }\n")
+        subprocess.run([toolchain._zig()[0], "cc", "-target", target, "-O2", "-nostdlib", "-fPIE", "-pie", source,
+                        "-o", program], check=True, capture_output=True)
+        if not works:
+            with pytest.raises(GuestError, match="not an executable but of type ET_DYN"):
+                guest(program)
+            continue
+        found = guest(program)
+        assert found.image.arch == "s390x"
+        monitor = Cp()
+        monitor.run(found)
+        assert monitor.vm.regs[2] == 42
 
 
 @settings(max_examples=400, deadline=None)

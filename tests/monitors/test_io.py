@@ -12,7 +12,7 @@ import pvlab
 from pvlab.devices.backends.disk import patterned
 from pvlab.devices.backends.network import Port, Switch
 from pvlab.errors import PvlabError
-from pvlab.monitors import Native, TrapAndEmulate
+from pvlab.monitors import BinaryTranslation, Native, TrapAndEmulate
 from pvlab.trace import digest
 
 CARD, STATUS, IMS, IMC, ICS, RA = 0xFEBC0000, 8, 0xD0, 0xD8, 0xC8, 0x5400
@@ -73,7 +73,7 @@ def test_what_no_driver_does_to_a_register_ends_the_run_with_a_sentence(instruct
         assert found.outcome == "crashed" and "at 0x00100005" in found.detail, found.detail
 
 
-@pytest.mark.parametrize("address", [0xFEBE0000, 0x400000, 0xFEBBFFFE, 0xFEB00A00])
+@pytest.mark.parametrize("address", [0xFEBE0000, 0x400000, 0xFEBBFFFE, 0xFEB01000])
 @pytest.mark.parametrize("instruction", ["mov (%ebx), %eax", "mov %eax, (%ebx)", "push %eax"])
 def test_an_address_that_is_neither_memory_nor_a_device(address, instruction):
     for monitor in MONITORS:
@@ -173,7 +173,7 @@ class Writer:
         self.memory.write(value, self.memory.read(0x260000, 16))
 
 
-@pytest.mark.parametrize("monitor", MONITORS)
+@pytest.mark.parametrize("monitor", (*MONITORS, BinaryTranslation))
 def test_code_that_a_device_brings_is_the_code_that_runs(monitor):
     """A boot loader reads the next program over one that has run."""
     new = bytes.fromhex("b802000000c3")                             # mov $2, %eax; ret
@@ -188,7 +188,7 @@ def test_code_that_a_device_brings_is_the_code_that_runs(monitor):
 
 
 @FORMS
-@pytest.mark.parametrize("monitor", MONITORS)
+@pytest.mark.parametrize("monitor", (*MONITORS, BinaryTranslation))
 def test_a_page_table_that_a_device_writes_is_used(pae, monitor):
     tables = Tables(pae)
     tables.map(DEVICE, DEVICE | ALL)

@@ -1,6 +1,8 @@
 """The bare s390x machine: RAM, the CPU and exact counts. It runs guest code, and says why it stopped.
 
-It knows no devices and no monitors. It is always in z/Architecture mode.
+It knows no devices and no monitors. It is always in z/Architecture mode. What QEMU 5.0's CPU lacks of one: decimal
+arithmetic (AP and its like: an operation exception), hexadecimal floating point, PLO, the linkage stack, storage keys at
+a program's own accesses, program-event recording, and the check that an EXECUTE's target has an even address.
 """
 from __future__ import annotations
 
@@ -239,6 +241,10 @@ class Machine:
     def saved_control_register(self, saved: bytes, number: int) -> int:
         """Of a CPU that `save_cpu` gave."""
         return Env.from_buffer_copy(saved, find_layout()).cregs[number]
+
+    def saved_address(self, saved: bytes) -> int:
+        """The PSW's address of such a CPU."""
+        return Env.from_buffer_copy(saved, find_layout()).psw_address
 
     # ------------------------------------------------------------------------------------------- code
     def _describe(self, address: int, size: int) -> tuple[list[int], int, list[int]]:

@@ -77,6 +77,10 @@ class Machine:
             state.stop_blocks = state.blocks + SLICE
             state.stop_extra = state.extra + 10 * SLICE
             why = engine.enter(self._env.eip)
+            if why is Why.UNMAPPED:
+                engine.uncount(self.linear_eip)
+                state.pass_ = self.linear_eip
+                why = engine.find_unmapped(self._env.eip)
             if why is Why.RETRANSLATE:
                 begin, size = engine.fresh
                 engine.forget_code(begin, begin + size)

@@ -342,6 +342,7 @@ class BinaryTranslation(TrapAndEmulate):
         """Run one instruction as it stands in the guest's memory: for what is too rare to be worth a translation."""
         self.leave("step", instruction.text)
         flags = self.vcpu.eflags
+        self.machine.state.pass_ = self.machine.linear_eip      # if it was to be stopped before, it was
         why = self.step()
         if self.stepped(why):
             self.end_of_step(flags)

@@ -4,6 +4,10 @@ Every privileged instruction is a real program check, and CP simulates what it w
 Interruptions are reflected: delivered through the guest's own new PSWs in its low core. DIAGNOSE, which on a real
 machine does what the model's engineers wanted, is the guest's way to ask CP for something: a hypercall.
 
+The virtual machine is a z/Architecture one from its first instruction, as QEMU's and KVM's are. A guest of 1972 was a
+System/370, with PSWs and low core of its own forms, which the engine does not execute: what is historical here is the
+way, and the DIAGNOSE codes, each of which says since when there has been one.
+
 Read this file, then dispatcher.py (who runs next), vm.py (the virtual machine), interruptions.py, simulation.py and the
 files that fill its table, and diagnose/.
 """

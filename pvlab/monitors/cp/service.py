@@ -112,7 +112,7 @@ def _write_event_mask(vm, block: bytearray) -> int:
 
 def _read_event_data(vm, block: bytearray) -> int:
     """There is never one: nobody types."""
-    if len(block) < _HEADER + _EVENT_HEADER:
+    if len(block) != PAGE:
         return TOO_SHORT
     if block[2] not in (0, 1):                              # unconditional and selective read
         return INVALID_FUNCTION
@@ -129,7 +129,7 @@ def _write_event_data(vm, block: bytearray) -> int:
             return INCONSISTENT
         size, kind = int.from_bytes(block[at:at + 2], "big"), block[at + 2]
         if size < _EVENT_HEADER or at + size > len(block):
-            return INCONSISTENT
+            return SYNTAX
         content = bytes(block[at + _EVENT_HEADER:at + size])
         if kind == _MESSAGE:
             answer = _print_message(vm, content)

@@ -120,10 +120,15 @@ def _store_status(vm, target, r1, parameter):
 
 
 def _conditional_emergency(vm, target, r1, parameter):
-    """Sent where the target is stopped, or waits, or is disabled for it."""
-    if not target.running or target.waiting or target.own & (psw.IO | psw.EXTERNAL) != psw.IO | psw.EXTERNAL:
-        return _emergency(vm, target, r1, parameter)
-    return INCORRECT_STATE
+    """Sent where the target is stopped, or is disabled for it, or waits (but not at address 0), or runs in the address
+    space that the parameter names."""
+    ready = target.running and target.own & (psw.IO | psw.EXTERNAL) == psw.IO | psw.EXTERNAL
+    if ready and target.waiting:
+        ready = not vm.psw_address(target)
+    elif ready:
+        spaces = [vm.control_register(target, number) & 0xFFFF for number in (3, 4)]
+        ready = parameter & 0xFFFF not in spaces
+    return INCORRECT_STATE if ready else _emergency(vm, target, r1, parameter)
 
 
 def _sense_running(vm, target, r1, parameter):

@@ -14,7 +14,6 @@ from pvlab.machine.s390x import psw
 
 # The bits of the virtual PSW that are CP's to keep; the rest stands in the real PSW.
 OWN = psw.PER | psw.IO | psw.EXTERNAL | psw.MACHINE_CHECK | psw.WAIT | psw.PROBLEM
-NEVER = (1 << 64) - 1
 
 
 @dataclass
@@ -24,7 +23,7 @@ class VirtualCpu:
     address: int
     own: int = 0
     running: bool = True
-    comparator: int = NEVER              # the clock comparator: a TOD value
+    comparator: int = 0                  # the clock comparator: a TOD value
     timer: int = 0                       # the CPU timer's value when it was set, in TOD units, unsigned
     timer_set: int = 0                   # and the virtual time at which that was
     tod_programmable: int = 0
@@ -54,4 +53,4 @@ class VirtualCpu:
     def initial_reset(self) -> None:
         """An initial CPU reset clears the timers, too."""
         self.reset()
-        self.own, self.comparator, self.timer, self.timer_set, self.tod_programmable = 0, NEVER, 0, 0, 0
+        self.own = self.comparator = self.timer = self.timer_set = self.tod_programmable = 0

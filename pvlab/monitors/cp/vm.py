@@ -28,7 +28,7 @@ from pvlab.monitors.cp.facts import cpu_id
 from pvlab.monitors.cp.interruptions import Interruptions
 from pvlab.monitors.cp.keys import StorageKeys
 from pvlab.monitors.cp.service import ServiceProcessor
-from pvlab.monitors.cp.vcpu import NEVER, OWN, VirtualCpu
+from pvlab.monitors.cp.vcpu import OWN, VirtualCpu
 
 if TYPE_CHECKING:
     from pvlab.trace import Trace
@@ -138,7 +138,7 @@ class VirtualMachine(Interruptions):
     @property
     def tod(self) -> int:
         """The TOD clock: 64 bits, bit 51 is a microsecond."""
-        return (EPOCH + self.now * _UNITS // _NANOSECONDS + self.tod_offset) & NEVER
+        return (EPOCH + self.now * _UNITS // _NANOSECONDS + self.tod_offset) & psw.MASK64
 
     def read_tod(self) -> int:
         """What STORE CLOCK stores: never the same microsecond twice. A second look waits for the clock's next step, as on
@@ -160,7 +160,7 @@ class VirtualMachine(Interruptions):
 
     def cpu_timer(self, cpu: VirtualCpu) -> int:
         """What is left in the CPU timer: negative (bit 0 is one) when it has run out."""
-        return cpu.timer - (self.now - cpu.timer_set) * _UNITS // _NANOSECONDS & NEVER
+        return cpu.timer - (self.now - cpu.timer_set) * _UNITS // _NANOSECONDS & psw.MASK64
 
     def after(self, nanoseconds: int, function: Callable[[], None]) -> None:
         """Call the function at that distance from now; of two at the same time, the one asked for first."""
@@ -190,6 +190,10 @@ class VirtualMachine(Interruptions):
         if cpu is self.cpu:
             return self.cregs[number]
         return self.machine.saved_control_register(cpu.saved, number)
+
+    def psw_address(self, cpu: VirtualCpu) -> int:
+        """The same of the PSW's address."""
+        return self.machine.pc if cpu is self.cpu else self.machine.saved_address(cpu.saved)
 
     # ------------------------------------------------------------------------------------------- CPUs
     def switch_to(self, cpu: VirtualCpu) -> None:

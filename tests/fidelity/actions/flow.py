@@ -155,7 +155,7 @@ def loops(p, r):
     code = p.code
     code.mov(ECX, r.randrange(1, 9))
     p.mark("loop")
-    code("40 a8 02", r.choice(("e2 fb", "e1 fb", "e0 fb", "67 e2 fa")))   # 1: inc %eax; test $2, %al; loop… 1b
+    code("40 a8 02", r.choice(("e2 fb", "e1 fb", "e0 fb", "67 e2 fa", "f2 e1 fa")))   # 1: inc %eax; test $2, %al; loop… 1b
     code.mov(ECX, r.choice((0, 1, 0x10000)))
     p.mark("loop")
     code(r.choice(("e3 01 43", "67 e3 01 43")))                           # jecxz 1f; inc %ebx; 1:

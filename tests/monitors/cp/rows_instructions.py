@@ -182,7 +182,7 @@ CLOCKS = [
        verify=lambda vm: equal(vm.tod >> 12, 0x1234)),
     at("sckc", insn="b2066000", regs={6: AREA}, data={AREA: u(0x123456789, 8)},
        verify=lambda vm: equal(vm.cpu.comparator, 0x123456789)),
-    at("stckc", insn="b2076000", regs={6: AREA}, storage={AREA: u((1 << 64) - 1, 8)}),
+    at("stckc", insn="b2076000", regs={6: AREA}, data={AREA: b"\xFF" * 8}, storage={AREA: bytes(8)}),
     at("spt", insn="b2086000", regs={6: AREA}, data={AREA: u(1000 << 12, 8)},
        verify=lambda vm: equal(vm.cpu_timer(vm.cpu) < 1000 << 12 and vm.cpu.timer, 1000 << 12)),
     at("stpt", insn="b2096000", regs={6: AREA}, verify=lambda vm: equal(vm.absolute.load(AREA, 8) >> 63, 1)),
