@@ -30,6 +30,7 @@ def toys(monkeypatch):
 
 @pytest.fixture(scope="module", autouse=True)
 def end_of_zygotes():
+    toysheet.need_isolation()
     yield
     marking.close_zygotes()
 

@@ -18,6 +18,7 @@ WRONG = "def double(n):\n    return -1\n"
 
 @pytest.fixture(scope="module")
 def toys():
+    toysheet.need_isolation()
     with pytest.MonkeyPatch.context() as patch:
         toysheet.install(patch)
         yield

@@ -10,6 +10,7 @@ from toysheet import LIMITS, SHEET, hand_in, solved
 
 @pytest.fixture(scope="module", autouse=True)
 def toys():
+    toysheet.need_isolation()
     with pytest.MonkeyPatch.context() as patch:
         toysheet.install(patch)
         yield
