@@ -26,7 +26,7 @@ _HOME = {
     "Table": "tables", "PvlabError": "errors",
     "check": "course.checking", "hint": "course.hints",
     "comparer": "widgets", "conversation": "widgets", "explorer": "widgets", "ring_viewer": "widgets",
-    "stepper": "widgets",
+    "stepper": "widgets.translation",
     "ladder": "figures.dots", "ring": "figures.rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
     "plots": "figures.plots", "rings": "figures.rings", "widgets": "widgets",
 }

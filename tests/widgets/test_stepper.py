@@ -2,7 +2,7 @@
 import pytest
 
 from pvlab.errors import PvlabError
-from pvlab.widgets import stepper
+from pvlab.widgets import translation as stepper
 
 
 @pytest.fixture(scope="module")
