@@ -2,7 +2,7 @@
 import pytest
 
 from pvlab.errors import PvlabError
-from pvlab.widgets import translation as stepper
+from pvlab.widgets.translation import stepper
 
 
 @pytest.fixture(scope="module")
