@@ -30,6 +30,7 @@ _HOME = {
     "ladder": "figures.dots", "ring": "figures.rings", "ring_of": "devices.virtio.rings", "decode_ring": "devices.virtio.rings",
     "plots": "figures.plots", "rings": "figures.rings", "widgets": "widgets",
 }
+_MODULES = ("nanobenchmarks", "plots", "rings", "widgets")      # modules themselves; the others are names in one
 __all__ = [*_HOME, "__version__"]
 
 
@@ -38,7 +39,7 @@ def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module 'pvlab' has no attribute '{name}'")
     home = import_module("pvlab." + _HOME[name])
-    value = home if name == _HOME[name].rpartition(".")[2] else getattr(home, name)
+    value = home if name in _MODULES else getattr(home, name)
     globals()[name] = value
     return value
 
