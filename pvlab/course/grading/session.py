@@ -15,7 +15,7 @@ import sys
 from time import monotonic
 
 from pvlab.course.exercises.model import StudentError
-from pvlab.course.grading.sandbox import PACKAGE, Limits
+from pvlab.course.grading.sandbox import HOME, PACKAGE, Limits
 from pvlab.course.grading.worker import LARGEST
 from pvlab.errors import PvlabError
 from pvlab.guests.toolchain import cache_dir
@@ -44,7 +44,7 @@ class Zygote:
             raise SandboxError("grading starts students' processes as Unix does: on Windows, use WSL")
         kind = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_STREAM
         ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/home/student", "USER": "student",
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": HOME, "USER": "student",
                        "LOGNAME": "student", "LANG": "C.UTF-8", "PYTHONPATH": str(PACKAGE.parent), "PVLAB_STATIC": "1",
                        "PYTHONDONTWRITEBYTECODE": "1", "PVLAB_SHARED_CACHE": str(cache_dir()),
                        "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

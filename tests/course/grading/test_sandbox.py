@@ -172,7 +172,7 @@ def _under_landlock(writing: int) -> None:
     from pvlab.course.grading import zygote
     if os.getuid():
         sandbox.new_user_namespace()
-    sandbox.build_root("/tmp")
+    sandbox.build_root()
     user = sandbox.USERS if os.getuid() == 0 else None
 
     def job() -> int:
@@ -210,7 +210,7 @@ def test_an_ordinary_user_has_the_same_sandbox(monkeypatch):
     pid = os.fork()
     if pid == 0:
         try:
-            sandbox.build_root("/tmp")
+            sandbox.build_root()
             os.setgroups([])
             os.setresgid(sandbox.USERS, sandbox.USERS, sandbox.USERS)
             os.setresuid(sandbox.USERS, sandbox.USERS, sandbox.USERS)
