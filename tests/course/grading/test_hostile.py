@@ -129,7 +129,7 @@ CELLS = {
         import threading, time
         def run(): time.sleep(1000)
         while True: threading.Thread(target=run).start()""", "RuntimeError|MemoryError|CPU time"),
-    "memory flood": ("hoard = []\nwhile True: hoard.append(bytearray(1 << 26))", "MemoryError"),
+    "memory flood": ("hoard = []\nwhile True: hoard.append(bytearray(1 << 26))", "MemoryError|CPU time"),
     "memory flood when asked": ("def double(n): return [0] * 10**10", "MemoryError"),
     "output flood": ("import sys\nwhile True: print('x' * 10**6); sys.stderr.write('y' * 10**6)",
                      "CPU time|no answer within"),
