@@ -155,7 +155,7 @@ class Engine:
     def enter(self, address: int) -> Why:
         """Restore the context, run from `address` until something stops it, save the context."""
         status = self._enter(self._handle, self._context, address, self._state)
-        if self.state.why == Why.INTERRUPTED:
+        if self.state.why == Why.INTERRUPTED or self._raised is not None:    # it may have come after the answer
             raised, self._raised = self._raised or KeyboardInterrupt(), None
             raise raised
         if self.state.why == Why.ABORTED:
