@@ -155,11 +155,11 @@ class Engine:
     def enter(self, address: int) -> Why:
         """Restore the context, run from `address` until something stops it, save the context."""
         status = self._enter(self._handle, self._context, address, self._state)
+        if self.state.why == Why.ABORTED:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGABRT, signal.SIGSEGV))
         if self.state.why == Why.INTERRUPTED or self._raised is not None:    # it may have come after the answer
             raised, self._raised = self._raised or KeyboardInterrupt(), None
             raise raised
-        if self.state.why == Why.ABORTED:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGABRT, signal.SIGSEGV))
         if status:
             if status in (unicorn.UC_ERR_READ_UNMAPPED, unicorn.UC_ERR_WRITE_UNMAPPED, unicorn.UC_ERR_FETCH_UNMAPPED):
                 return Why.UNMAPPED
